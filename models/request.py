@@ -1,0 +1,110 @@
+"""The request: what a caller asks Switchyard to route."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from models.money import Usd
+
+PROMPT_BYTES_MAX = 8 * 1024 * 1024
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class OnExhausted(StrEnum):
+    """What happens to a request that does not fit the money left."""
+
+    DOWNGRADE = "downgrade"
+    PARK = "park"
+    REJECT = "reject"
+
+
+class Accept(BaseModel):
+    """Checks of the answer; a paid answer that fails one counts as a failed attempt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    json_schema: dict[str, Any] | None = Field(None, description="JSON Schema the answer must fit")
+    regex: str | None = Field(None, max_length=1000, description="Pattern the answer must contain")
+    min_chars: int | None = Field(None, ge=1, description="Least length of the answer")
+
+
+class RoutingRequest(BaseModel):
+    """One request for a model's answer. Exactly one of `prompt` and `messages` is given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: str | None = Field(None, description="The text to answer")
+    messages: list[dict[str, Any]] | None = Field(None, description="Chat messages, OpenAI shape")
+    task_type: Name | None = Field(None, description="fix_bug, simple_query, ...; else inferred")
+    policy: Name | None = Field(None, description="Policy name; else chosen by task type")
+    model: Name | None = Field(None, description="Ask this model id only, past the policy's list")
+    worker_id: Name | None = Field(None, description="The worker that pays from its own budgets")
+    task_id: UUID | None = Field(None, description="The governance task this belongs to")
+    step: Name | None = Field(None, description="With task_id: an idempotency key")
+    idempotency_key: Name | None = Field(None, description="Same key, same answer, paid once")
+    max_cost_usd: Usd | None = Field(None, description="Most this request may cost, in USD")
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000)
+    temperature: float | None = Field(None, ge=0, le=2)
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    accept: Accept | None = None
+    deadline_s: float | None = Field(None, gt=0, le=86_400, description="Seconds from arrival")
+    priority: int = Field(0, ge=-1000, le=1000, description="Parked work resumes highest first")
+    on_exhausted: OnExhausted = OnExhausted.DOWNGRADE
+    approval_above_usd: Usd | None = Field(None, description="Ask a person above this estimate")
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict, description="Unknown chat fields, passed to the upstream as they are"
+    )
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_says_something(cls, prompt: str | None) -> str | None:
+        if prompt is not None and not prompt.strip():
+            raise ValueError("the prompt is empty")
+        return prompt
+
+    @field_validator("messages")
+    @classmethod
+    def _messages_have_roles(cls, messages: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+        if messages is not None and (
+            not messages or any(not isinstance(m.get("role"), str) for m in messages)
+        ):
+            raise ValueError("messages needs at least one message, each with a role")
+        return messages
+
+    @model_validator(mode="after")
+    def _one_source_of_text(self) -> RoutingRequest:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give exactly one of prompt and messages")
+        return self
+
+    def chat_messages(self) -> list[dict[str, Any]]:
+        """Return the messages to send; a prompt becomes one user message."""
+        return self.messages if self.messages is not None else [
+            {"role": "user", "content": self.prompt}
+        ]
+
+    def caller_key(self) -> str | None:
+        """Return the caller's idempotency key: its own, or `task_id/step`, else None."""
+        if self.idempotency_key is not None:
+            return self.idempotency_key
+        if self.task_id is not None and self.step is not None:
+            return f"{self.task_id}/{self.step}"
+        return None
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything that shapes the answer; same key must mean same hash."""
+        body = self.model_dump(mode="json", exclude={"idempotency_key", "metadata", "priority"})
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+Trace = Literal["flow", "ledger"]
