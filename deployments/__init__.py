@@ -1,0 +1,1 @@
+"""Processes: what is started, and what a person or a program calls."""

@@ -1,0 +1,1 @@
+"""Sentences: a decision, and what happens on a schedule."""

@@ -1,0 +1,1 @@
+"""Nouns: values and the pure rules on them."""

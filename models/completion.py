@@ -85,3 +85,16 @@ class KeySpend:
     usage_weekly_usd: Decimal
     usage_monthly_usd: Decimal
     limit_remaining_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """What `GET /credits` says: credits ever bought and used by the account, in USD."""
+
+    total_usd: Decimal
+    used_usd: Decimal
+
+    @property
+    def balance_usd(self) -> Decimal:
+        """What is left; may be negative."""
+        return self.total_usd - self.used_usd

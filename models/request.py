@@ -8,11 +8,19 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from models.money import Usd
 
 PROMPT_BYTES_MAX = 8 * 1024 * 1024
+Messages = list[dict[str, Any]]  # the wire's shape, passed on as it is
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
@@ -73,7 +81,7 @@ class RoutingRequest(BaseModel):
 
     @field_validator("messages")
     @classmethod
-    def _messages_have_roles(cls, messages: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    def _messages_have_roles(cls, messages: Messages | None) -> Messages | None:
         if messages is not None and (
             not messages or any(not isinstance(m.get("role"), str) for m in messages)
         ):
@@ -88,9 +96,11 @@ class RoutingRequest(BaseModel):
 
     def chat_messages(self) -> list[dict[str, Any]]:
         """Return the messages to send; a prompt becomes one user message."""
-        return self.messages if self.messages is not None else [
-            {"role": "user", "content": self.prompt}
-        ]
+        return (
+            self.messages
+            if self.messages is not None
+            else [{"role": "user", "content": self.prompt}]
+        )
 
     def caller_key(self) -> str | None:
         """Return the caller's idempotency key: its own, or `task_id/step`, else None."""

@@ -62,6 +62,7 @@ class RoutingResult(BaseModel):
 
     decision_id: UUID
     task_id: UUID | None = None
+    worker_id: str | None = None
     status: Status
     task_type: str
     complexity: str

@@ -1,0 +1,1 @@
+"""Verbs: the steps that a flow is made of."""

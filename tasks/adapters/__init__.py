@@ -1,0 +1,1 @@
+"""The outside world: database, ledger, upstream, settings; without Prefect."""

@@ -1,0 +1,334 @@
+"""A model of the ledger for Hypothesis: every operation, against the real PostgreSQL.
+
+The machine says in plain Python what admission, settling and sweeping must do; after each step the
+balances must be the model's to the last digit and the ledger's own audit must be clean. Used by
+the test suite and, with broken SQL underneath, by `benchmarks.ledger.mutants`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+
+from benchmarks.ledger.model import Balance, Connection, Entry, new_hold
+from models.attempt import AttemptState, Bill, Hold, Rejected, Replay, Reserved, Uncovered
+from models.budget import BudgetDefinition
+from models.errors import IdempotencyConflict
+from tasks.adapters.ledger import Ledger
+
+WORKERS = ("w1", "w2")
+ALERT = Decimal("0.5")
+PERIODS = {"global": "daily", "worker": "daily", "policy": "monthly"}
+MODES = {"global": "hard", "worker": "hard", "policy": "elastic"}
+AMOUNTS = st.sampled_from([Decimal(n) / 1000 for n in (0, 1, 2, 3, 5, 10, 20)])
+LIMITS = st.sampled_from([Decimal(n) / 1000 for n in (5, 10, 20, 30, 40, 0)])
+CAPS = st.none() | st.sampled_from([Decimal("0.005"), Decimal("0.020")])
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Set `connection` on a subclass before running it."""
+
+    connection: Connection
+    entries = Bundle("entries")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection.plain.execute(
+            "DELETE FROM model_selections; DELETE FROM budget_adjustments;"
+            " DELETE FROM cost_budgets; DELETE FROM budget_definitions"
+        )
+        self.limits: dict[str, Decimal] = {}
+        self.live: dict[tuple[str, str], Balance] = {}
+        self.caps: dict[uuid.UUID, Balance] = {}
+        self.all_entries: list[Entry] = []
+        self.attempts: dict[uuid.UUID, int] = {}
+
+    @property
+    def ledger(self) -> Ledger:
+        """The real ledger."""
+        return self.connection.ledger
+
+    @initialize(target=entries, sends=st.lists(st.booleans(), min_size=4, max_size=4))
+    def begin(self, sends: list[bool]) -> Any:
+        """Begin with a limit and some attempts, so that every rule has something to do."""
+        self.change_limit("global", Decimal("0.030"))
+        begun = [
+            self.hold_money(worker, Decimal(number) / 1000, Decimal("0.001"), None, uuid.uuid4())
+            for number, worker in enumerate(("w1", "w1", "w2", "w2"), start=1)
+        ]
+        for entry, send in zip(begun, sends, strict=True):
+            if send:
+                self.mark_sent(entry, True)
+        return multiple(*begun)
+
+    @rule(budget_type=st.sampled_from(sorted(PERIODS)), amount=LIMITS)
+    def change_limit(self, budget_type: str, amount: Decimal) -> None:
+        """A limit holds at once, in the open period too."""
+        definition = BudgetDefinition.model_validate(
+            {
+                "budget_type": budget_type,
+                "budget_period": PERIODS[budget_type],
+                "budget_amount": amount,
+                "mode": MODES[budget_type],
+                "alert_threshold": ALERT,
+            }
+        )
+        self.connection.run(self.ledger.set_budget, definition)
+        self.limits[budget_type] = amount
+        for (live_type, _), balance in self.live.items():
+            if live_type == budget_type:
+                balance.limit = amount
+                balance.is_alerted &= balance.spent >= ALERT * amount
+
+    @rule(
+        target=entries,
+        worker=st.sampled_from(WORKERS),
+        worst=AMOUNTS,
+        cheap=AMOUNTS,
+        cap=CAPS,
+        pick=st.none() | st.integers(0, 99),
+    )
+    def reserve(
+        self, worker: str, worst: Decimal, cheap: Decimal, cap: Decimal | None, pick: int | None
+    ) -> Any:
+        """A new decision, or the next attempt of an earlier one."""
+        decision_id = uuid.uuid4()
+        if pick is not None and self.all_entries:
+            decision_id = self.all_entries[pick % len(self.all_entries)].hold.decision_id
+        entry = self.hold_money(worker, worst, min(cheap, worst), cap, decision_id)
+        return multiple() if entry is None else entry
+
+    def hold_money(
+        self,
+        worker: str,
+        worst: Decimal,
+        elastic: Decimal,
+        cap: Decimal | None,
+        decision_id: uuid.UUID,
+    ) -> Any:
+        """Admission is decided by the sums, for all budgets or none."""
+        attempt_no = self.attempts.get(decision_id, 0) + 1
+        hold = new_hold(decision_id, attempt_no, worker, worst, elastic, cap)
+        answer = self.connection.run(self.ledger.reserve, hold)
+        parts = self._parts(hold)
+        full = [part > 0 and b.spent + b.held + part > b.limit for b, part in parts]
+        if not self.limits and worst > 0:
+            assert isinstance(answer, Uncovered), answer
+            return None
+        if any(full):
+            assert isinstance(answer, Rejected), answer
+            assert len(answer.blocking) == sum(full)
+            return None
+        assert isinstance(answer, Reserved), answer
+        for balance, part in parts:
+            balance.held += part
+        self.attempts[decision_id] = attempt_no
+        entry = Entry(
+            hold, answer.selection_id, AttemptState.RESERVED, parts, self.caps.get(decision_id)
+        )
+        self.all_entries.append(entry)
+        return entry
+
+    def _parts(self, hold: Hold) -> list[tuple[Balance, Decimal]]:
+        keys = {"global": "*", "worker": hold.worker_id or "", "policy": hold.policy}
+        parts = []
+        for budget_type, limit in self.limits.items():
+            balance = self.live.setdefault((budget_type, keys[budget_type]), Balance(limit))
+            is_hard = MODES[budget_type] == "hard"
+            parts.append((balance, hold.worst_case_usd if is_hard else hold.elastic_usd))
+        if hold.task_cap_usd is not None:
+            cap = self.caps.setdefault(hold.decision_id, Balance(hold.task_cap_usd))
+            parts.append((cap, hold.worst_case_usd))
+        return parts
+
+    @rule(entry=entries, same_token=st.booleans(), same_request=st.booleans())
+    def reserve_again(self, entry: Entry, same_token: bool, same_request: bool) -> None:
+        """A known key gives its row, or its hold to the same token."""
+        hold = entry.hold
+        changed: dict[str, Any] = {} if same_token else {"token": uuid.uuid4()}
+        changed |= {} if same_request else {"request_hash": "another"}
+        again = replace(hold, **changed)
+        if not same_request:
+            try:
+                self.connection.run(self.ledger.reserve, again)
+            except IdempotencyConflict:
+                return
+            raise AssertionError("another request was taken under a known key")
+        answer = self.connection.run(self.ledger.reserve, again)
+        is_live = entry.state is AttemptState.RESERVED and not entry.is_expired
+        if same_token and is_live:
+            assert isinstance(answer, Reserved), answer
+            assert answer.selection_id == entry.selection_id
+        else:
+            assert isinstance(answer, Replay), answer
+            assert (answer.attempt.state, answer.attempt.actual_cost_usd) == (
+                entry.state,
+                entry.cost,
+            )
+
+    @rule(entry=entries, right_token=st.booleans())
+    def mark_sent(self, entry: Entry, right_token: bool) -> None:
+        """Only the holder of the token may send, while its lease lives."""
+        token = entry.hold.token if right_token else uuid.uuid4()
+        may_send = self.connection.run(self.ledger.mark_sent, entry.selection_id, token, 60)
+        open_states = (AttemptState.RESERVED, AttemptState.SENT)
+        assert may_send == (right_token and entry.state in open_states and not entry.is_expired)
+        if may_send:
+            entry.state = AttemptState.SENT
+
+    @rule(entry=entries, cost=AMOUNTS)
+    def settle(self, entry: Entry, cost: Decimal) -> None:
+        """A bill is booked once, also late."""
+        bill = Bill(cost_usd=cost, source="usage", outcome="ok")
+        settlement = self.connection.run(self.ledger.settle, entry.selection_id, bill)
+        if entry.state is AttemptState.RESERVED:
+            assert settlement.state == "not_sent"
+        elif entry.state is AttemptState.SETTLED:
+            assert settlement.state == "already_settled"
+        else:
+            is_late = entry.state is AttemptState.RELEASED
+            assert settlement.state == ("late" if is_late else "settled")
+            self._book(entry, cost, len(settlement.alerts))
+            assert settlement.overrun_usd == max(cost - entry.hold.worst_case_usd, Decimal(0))
+
+    def _book(self, entry: Entry, cost: Decimal, alerts: int) -> None:
+        is_late = entry.state is AttemptState.RELEASED
+        expected = 0
+        for balance, part in entry.parts:
+            balance.held -= Decimal(0) if is_late else part
+            balance.spent += cost
+            if cost > 0 and not balance.is_alerted and balance.spent >= ALERT * balance.limit:
+                balance.is_alerted = balance is not entry.cap
+                expected += balance.is_alerted
+        assert alerts == expected
+        entry.state, entry.cost = AttemptState.SETTLED, cost
+
+    @rule(entry=entries, right_token=st.booleans())
+    def release(self, entry: Entry, right_token: bool) -> None:
+        """A hold is given back once, by its holder."""
+        token = entry.hold.token if right_token else uuid.uuid4()
+        is_released = self.connection.run(
+            self.ledger.release, entry.selection_id, token, outcome="failed"
+        )
+        if right_token and entry.state in (AttemptState.RESERVED, AttemptState.SENT):
+            self._free(entry)
+        assert is_released == (right_token and entry.state is AttemptState.RELEASED)
+
+    def _free(self, entry: Entry) -> None:
+        for balance, part in entry.parts:
+            balance.held -= part
+        entry.state, entry.cost = AttemptState.RELEASED, Decimal(0)
+
+    @rule(entry=entries, right_token=st.booleans())
+    def mark_unknown(self, entry: Entry, right_token: bool) -> None:
+        """A lost answer keeps its hold."""
+        token = entry.hold.token if right_token else uuid.uuid4()
+        is_unknown = self.connection.run(
+            self.ledger.mark_unknown, entry.selection_id, token, "cut", "cut", None
+        )
+        if right_token and entry.state is AttemptState.SENT:
+            entry.state = AttemptState.UNKNOWN
+        assert is_unknown == (right_token and entry.state is AttemptState.UNKNOWN)
+
+    @rule(entry=entries, cost=AMOUNTS)
+    def resolve(self, entry: Entry, cost: Decimal) -> None:
+        """An unknown bill is booked once it is stated."""
+        answer = self.connection.run(
+            self.ledger.resolve_unknown, entry.selection_id, cost_usd=cost, source="generation_api"
+        )
+        if entry.state is AttemptState.UNKNOWN:
+            assert answer.state == "settled"
+            self._book(entry, cost, len(answer.alerts))
+        else:
+            assert answer.state in ("not_sent", "already_settled")
+
+    @rule(entry=entries)
+    def let_the_lease_run_out(self, entry: Entry) -> None:
+        """Time passes for one attempt."""
+        self.connection.plain.execute(
+            "UPDATE model_selections SET lease_expires_at = lease_expires_at - interval '1 day'"
+            " WHERE id = %s",
+            (entry.selection_id,),
+        )
+        entry.is_expired = True
+
+    @rule(entry=entries)
+    def extend(self, entry: Entry) -> None:
+        """A lease is extended while it lives, a sent one until it is swept."""
+        is_extended = self.connection.run(
+            self.ledger.extend_lease, entry.selection_id, entry.hold.token, 60
+        )
+        is_live = entry.state is AttemptState.RESERVED and not entry.is_expired
+        assert is_extended == (is_live or entry.state is AttemptState.SENT)
+        if is_extended:
+            entry.is_expired = False
+
+    @rule()
+    def sweep(self) -> None:
+        """What was never sent is released; what was becomes unknown."""
+        report = self.connection.run(self.ledger.sweep)
+        released = unknown = 0
+        for entry in self.all_entries:
+            if not entry.is_expired:
+                continue
+            if entry.state is AttemptState.RESERVED:
+                self._free(entry)
+                released += 1
+            elif entry.state is AttemptState.SENT:
+                entry.state = AttemptState.UNKNOWN
+                unknown += 1
+        assert (report.released, report.unknown) == (released, unknown)
+
+    @rule()
+    def turn_the_day(self) -> None:
+        """Daily budgets start anew; monthly ones and caps do not."""
+        self.connection.plain.execute(
+            "UPDATE cost_budgets SET period_start = period_start - %(day)s,"
+            " period_end = period_end - %(day)s WHERE budget_period = 'daily'",
+            {"day": timedelta(days=1)},
+        )
+        self.live = {key: part for key, part in self.live.items() if PERIODS[key[0]] != "daily"}
+
+    @rule(amount=AMOUNTS)
+    def adjust(self, amount: Decimal) -> None:
+        """A correction is a row that the audit counts."""
+        for state in self.connection.run(self.ledger.budgets):
+            if state.budget_id is not None:
+                self.connection.run(self.ledger.adjust, state.budget_id, amount, "model")
+                self.live[state.budget_type, state.scope_key].spent += amount
+                return
+
+    @invariant()
+    def balances_are_the_models(self) -> None:
+        """Every balance is the model's, to the last digit."""
+        for state in self.connection.run(self.ledger.budgets):
+            expected = self.live.get((state.budget_type, state.scope_key))
+            if expected is None:
+                assert (state.spent_amount, state.reserved_amount) == (0, 0)
+                continue
+            assert (state.budget_amount, state.spent_amount, state.reserved_amount) == (
+                expected.limit,
+                expected.spent,
+                expected.held,
+            )
+            assert (state.alerted_at is not None) == expected.is_alerted
+
+    @invariant()
+    def audit_is_clean(self) -> None:
+        """The ledger's own audit agrees."""
+        report = self.connection.run(self.ledger.audit)
+        assert report.is_clean, report.differences
+        assert report.entries == len(self.all_entries)

@@ -1,0 +1,205 @@
+"""The ways in which the ledger's SQL is broken on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One change of one file: the first place that reads `old` reads `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+    def applied(self, source: str) -> str:
+        """Return the broken source; raises ValueError where the text has moved on."""
+        if self.old not in source:
+            raise ValueError(f"{self.name}: {self.file} no longer says {self.old!r}")
+        return source.replace(self.old, self.new, 1)
+
+
+RESERVE, SEND, SETTLE = "030_reserve.sql", "040_send.sql", "050_settle.sql"
+SCOPES, RECOVERY, BUDGETS = "020_scopes.sql", "060_recovery.sql", "070_budgets.sql"
+FULL = "AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount)\n      INTO"
+MUTATIONS = (
+    Mutation("limit off by one hold", RESERVE, FULL, FULL.replace("+ b.hold >", ">")),
+    Mutation("limit refuses the exact fit", RESERVE, FULL, FULL.replace(" > b.", " >= b.")),
+    Mutation("limit forgets what is held", RESERVE, FULL, FULL.replace("+ b.reserved_amount ", "")),
+    Mutation("limit forgets what is spent", RESERVE, FULL, FULL.replace("b.spent_amount + ", "")),
+    Mutation("free call is refused", RESERVE, "WHERE b.hold > 0", "WHERE b.hold >= 0"),
+    Mutation(
+        "rejected hold leaves its entry",
+        RESERVE,
+        "DELETE FROM model_selections s WHERE s.id = selection_id;",
+        "NULL;",
+    ),
+    Mutation(
+        "hold is not written to the balance",
+        RESERVE,
+        "SET reserved_amount = b.reserved_amount + wanted.hold",
+        "SET reserved_amount = b.reserved_amount",
+    ),
+    Mutation(
+        "elastic budgets hold the worst case",
+        RESERVE,
+        "CASE c.mode WHEN 'elastic' THEN p_elastic ELSE p_worst_case END",
+        "p_worst_case",
+    ),
+    Mutation(
+        "hard budgets hold the quantile",
+        RESERVE,
+        "CASE c.mode WHEN 'elastic' THEN p_elastic ELSE p_worst_case END",
+        "p_elastic",
+    ),
+    Mutation("request cap is ignored", RESERVE, "IF p_task_cap IS NOT NULL THEN", "IF false THEN"),
+    Mutation(
+        "uncovered call is admitted",
+        RESERVE,
+        "IF budgets IS NULL AND p_worst_case > 0 THEN",
+        "IF false THEN",
+    ),
+    Mutation(
+        "other request under a known key",
+        RESERVE,
+        "p_entry.request_hash <> p_request_hash",
+        "false",
+    ),
+    Mutation(
+        "any token gets the hold again",
+        RESERVE,
+        "p_entry.token = p_token AND p_entry.state = 'RESERVED'",
+        "p_entry.state = 'RESERVED'",
+    ),
+    Mutation(
+        "expired hold is given again",
+        RESERVE,
+        "AND p_entry.lease_expires_at > clock_timestamp()",
+        "",
+    ),
+    Mutation(
+        "fence ignores the token", SEND, "AND s.token = p_token AND s.state IN", "AND s.state IN"
+    ),
+    Mutation(
+        "fence ignores the lease",
+        SEND,
+        "\n       AND s.lease_expires_at > clock_timestamp();",
+        ";",
+    ),
+    Mutation(
+        "fence lets a released row send",
+        SEND,
+        "('RESERVED', 'SENT')",
+        "('RESERVED', 'SENT', 'UNKNOWN')",
+    ),
+    Mutation(
+        "expired hold is revived",
+        SEND,
+        "AND s.lease_expires_at > clock_timestamp()));",
+        "));",
+    ),
+    Mutation("double settle", SETTLE, "ELSIF entry.state = 'SETTLED' THEN", "ELSIF false THEN"),
+    Mutation(
+        "unsent row is settled", SETTLE, "ELSIF entry.state = 'RESERVED' THEN", "ELSIF false THEN"
+    ),
+    Mutation(
+        "late settle frees the hold twice",
+        SETTLE,
+        "WHEN 'RELEASED' THEN array_fill(0::numeric, ARRAY[cardinality(entry.budget_ids)])",
+        "WHEN 'RELEASED' THEN entry.hold_amounts",
+    ),
+    Mutation(
+        "settle keeps the hold",
+        SETTLE,
+        "reserved_amount = b.reserved_amount - freed.hold",
+        "reserved_amount = b.reserved_amount",
+    ),
+    Mutation(
+        "settle books the hold, not the bill",
+        SETTLE,
+        "SET spent_amount = b.spent_amount + p_cost",
+        "SET spent_amount = b.spent_amount + least(p_cost, freed.hold)",
+    ),
+    Mutation(
+        "overrun is not reported",
+        SETTLE,
+        "overrun_usd := greatest(p_cost - entry.estimated_cost, 0);",
+        "overrun_usd := 0;",
+    ),
+    Mutation("alert every time", SETTLE, "FILTER (WHERE b.alerted_at IS NULL AND", "FILTER (WHERE"),
+    Mutation(
+        "alert above, not at, the threshold",
+        SETTLE,
+        "AND b.spent_amount + p_cost >= b.alert_threshold * b.budget_amount)",
+        "AND b.spent_amount + p_cost > b.alert_threshold * b.budget_amount)",
+    ),
+    Mutation(
+        "double release",
+        SETTLE,
+        "entry.state NOT IN ('RESERVED', 'SENT')",
+        "entry.state NOT IN ('RESERVED', 'SENT', 'RELEASED')",
+    ),
+    Mutation(
+        "unknown row is released",
+        SETTLE,
+        "entry.state NOT IN ('RESERVED', 'SENT')",
+        "entry.state NOT IN ('RESERVED', 'SENT', 'UNKNOWN')",
+    ),
+    Mutation(
+        "stranger releases",
+        SETTLE,
+        "WHERE s.id = p_selection AND s.token = p_token FOR NO KEY UPDATE;",
+        "WHERE s.id = p_selection FOR NO KEY UPDATE;",
+    ),
+    Mutation(
+        "sweep releases sent rows",
+        RECOVERY,
+        "AND s.state = 'SENT';\n    GET",
+        "AND false;\n    GET",
+    ),
+    Mutation(
+        "sweep takes live leases", RECOVERY, "AND s.lease_expires_at <= clock_timestamp()\n", "\n"
+    ),
+    Mutation(
+        "sweep keeps the holds",
+        RECOVERY,
+        "PERFORM ledger.book(budgets, holds, 0);",
+        "NULL;",
+    ),
+    Mutation(
+        "sweep frees one hold of many", RECOVERY, "sum(part.hold) AS hold", "max(part.hold) AS hold"
+    ),
+    Mutation(
+        "reserved row becomes unknown",
+        RECOVERY,
+        "OR entry.state <> 'SENT' THEN",
+        "OR entry.state NOT IN ('SENT', 'RESERVED') THEN",
+    ),
+    Mutation(
+        "period never turns",
+        SCOPES,
+        "ON live.period_end IS NULL OR live.period_end > now()",
+        "ON true",
+    ),
+    Mutation(
+        "all workers share one balance",
+        SCOPES,
+        "s.scope_key AS owner_key, d.*",
+        "d.scope_key AS owner_key, d.*",
+    ),
+    Mutation(
+        "limit change waits for the next period",
+        BUDGETS,
+        "SET definition_id = effective.id, budget_amount = effective.budget_amount",
+        "SET definition_id = effective.id, budget_amount = b.budget_amount",
+    ),
+    Mutation(
+        "adjustment without its row",
+        BUDGETS,
+        "    INSERT INTO budget_adjustments (budget_id, amount, reason)\n"
+        "    VALUES (p_budget, p_amount, p_reason);\n",
+        "",
+    ),
+)

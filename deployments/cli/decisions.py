@@ -1,0 +1,58 @@
+"""`switchyard explain` and `switchyard replay`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from deployments.cli.output import json_option, print_json, say
+from deployments.cli.session import in_runtime
+
+if TYPE_CHECKING:
+    from models.replay import ReplayReport
+    from tasks.adapters.runtime import Runtime
+
+
+@click.command()
+@click.argument("decision_id", type=click.UUID)
+@json_option
+def explain(decision_id: UUID, as_json: bool) -> None:
+    """Tell why this model was chosen, what else was considered, and what it cost."""
+
+    async def read(opened: Runtime) -> dict[str, Any]:
+        from tasks.adapters.decisions import explained_decision
+
+        return await explained_decision(opened, decision_id)
+
+    document = in_runtime(read)
+    if as_json:
+        print_json(document)
+        return
+    from models.explanation import explanation_text
+
+    click.echo(explanation_text(document))
+
+
+@click.command()
+@click.argument("decision_id", type=click.UUID, required=False)
+@click.option("--all", "every", is_flag=True, help="Replay every stored decision.")
+@json_option
+def replay(decision_id: UUID | None, every: bool, as_json: bool) -> int:
+    """Recompute a stored decision from its snapshot; exit 1 when the answer differs."""
+    if (decision_id is None) != every:
+        raise click.UsageError("give one DECISION_ID, or --all")
+
+    async def check(opened: Runtime) -> ReplayReport:
+        from tasks.adapters.decisions import replay_decisions
+
+        return await replay_decisions(opened, decision_id)
+
+    report = in_runtime(check)
+    if as_json:
+        print_json(report.as_dict())
+    for difference in () if as_json else report.differences:
+        say(f"{difference.decision_id}: {difference.text}")
+    say(f"{report.identical} of {report.replayed} decisions are identical")
+    return 0 if report.identical == report.replayed else 1

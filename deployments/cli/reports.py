@@ -1,0 +1,101 @@
+"""`switchyard costs` and `switchyard performance`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deployments.cli.output import json_option, print_json, print_table
+from deployments.cli.session import in_runtime
+
+if TYPE_CHECKING:
+    from tasks.adapters.runtime import Runtime
+    from tasks.adapters.store.reports import CostGroup, PerformanceGroup
+
+GROUPS_MAX = 1000
+COST_GROUPS = ("day", "week", "month", "policy", "model", "worker", "task_type", "task")
+
+
+def since_option(command: Any) -> Any:  # click's decorators are untyped in both directions
+    """Add `--since` to a command: a span such as 7d or 12h, or a date."""
+    add = click.option("--since", default="30d", show_default=True, help="Such as 7d, 12h, a date.")
+    return add(command)
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Return the instant that `7d`, `12h` or an ISO date means; raises InvalidConfiguration."""
+    from models.errors import InvalidConfiguration
+
+    units = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+    if text[:-1].isdigit() and text[-1:] in units:
+        return now - int(text[:-1]) * units[text[-1]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidConfiguration(f"{text!r} is neither a span like 7d nor a date") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+@click.command()
+@since_option
+@click.option("--group-by", type=click.Choice(COST_GROUPS), default="policy", show_default=True)
+@json_option
+def costs(since: str, group_by: CostGroup, as_json: bool) -> None:
+    """Show what was spent, by day, week, month, policy, model, worker, task type or task."""
+    now = datetime.now(UTC)
+    start = parse_since(since, now)
+
+    async def read(opened: Runtime) -> dict[str, Any]:
+        from tasks.adapters.store.reports import Span, cost_report
+
+        span = Span(start, now + timedelta(minutes=1))
+        return await cost_report(opened.database, span, group_by, after=None, limit=GROUPS_MAX)
+
+    document = in_runtime(read)
+    if as_json:
+        print_json(document)
+        return
+    rows = [(g["key"], g["requests"], g["cost_usd"], g["saved_usd"]) for g in document["groups"]]
+    rows.append(("total", document["requests"], document["total_cost_usd"], document["saved_usd"]))
+    print_table((group_by, "requests", "cost", "saved"), rows)
+
+
+@click.command()
+@since_option
+@click.option(
+    "--group-by",
+    type=click.Choice(["model", "policy", "task_type"]),
+    default="model",
+    show_default=True,
+)
+@json_option
+def performance(since: str, group_by: PerformanceGroup, as_json: bool) -> None:
+    """Show success, latency, tokens and errors by model, policy or task type."""
+    now = datetime.now(UTC)
+    start = parse_since(since, now)
+
+    async def read(opened: Runtime) -> dict[str, Any]:
+        from tasks.adapters.store.reports import Span, performance_report
+
+        span = Span(start, now + timedelta(minutes=1))
+        return await performance_report(
+            opened.database, span, group_by, after=None, limit=GROUPS_MAX
+        )
+
+    document = in_runtime(read)
+    if as_json:
+        print_json(document)
+        return
+    columns = (
+        "key",
+        "requests",
+        "success_rate",
+        "latency_ms_avg",
+        "latency_ms_p95",
+        "cost_usd",
+        "tokens_avg",
+        "errors",
+    )
+    print_table(columns, [tuple(group[c] for c in columns) for group in document["groups"]])

@@ -1,0 +1,115 @@
+"""The local Prefect server: its environment, its database, its start and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import httpx
+
+from deployments.child import log_tail, running_child
+from deployments.ports import LOOPBACK, demand_free
+from deployments.postgres import PostgresServer
+from models.errors import PrefectFailed
+from tasks.adapters.settings import Settings
+
+DATABASE = "prefect"
+START_TIMEOUT_S = 120.0
+
+# Measured reasons in docs/decisions: async engines need no 1-second heartbeat thread, and nobody
+# asked for telemetry or promotions.
+CLIENT_ENVIRONMENT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_SILENCE_API_URL_MISCONFIGURATION": "true",
+    # runs log to Prefect's API; a command's own stderr is for the person who called it
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+}
+
+
+def client_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that keep Prefect's files in SWITCHYARD_HOME, for every process."""
+    environment = CLIENT_ENVIRONMENT | {"PREFECT_HOME": str(settings.prefect_home)}
+    environment["PREFECT_PROFILES_PATH"] = str(settings.prefect_home / "profiles.toml")
+    if settings.prefect_api_url is not None:
+        environment["PREFECT_API_URL"] = settings.prefect_api_url
+    return environment
+
+
+@contextlib.contextmanager
+def running_prefect_server(
+    settings: Settings, postgres: PostgresServer, *, port: int = 0
+) -> Iterator[str]:
+    """Run a Prefect server on loopback over the embedded PostgreSQL; yield its API URL."""
+    port = demand_free(port)
+    postgres.ensure_database(DATABASE)
+    environment = (
+        os.environ
+        | client_environment(settings)
+        | {
+            "PREFECT_API_DATABASE_CONNECTION_URL": postgres.url(DATABASE, driver="asyncpg"),
+            "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        }
+    )
+    environment.pop("PREFECT_API_URL", None)
+    _migrate_once(settings.prefect_home, environment)
+    log_file = settings.prefect_home / f"server-{port}.log"
+    arguments = ["server", "start", "--host", LOOPBACK, "--port", str(port)]
+    with running_child("prefect", arguments, environment=environment, log_file=log_file) as process:
+        api_url = f"http://{LOOPBACK}:{port}/api"
+        _wait_until_healthy(api_url, process, log_file)
+        yield api_url
+    log_file.unlink(missing_ok=True)
+
+
+def _migrate_once(prefect_home: Path, environment: dict[str, str]) -> None:
+    """Bring Prefect's database to this Prefect's version, one process at a time.
+
+    A stamp file names the version that did it last, so that a warm start skips 5 s of imports.
+    """
+    prefect_home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stamp = prefect_home / "database-version"
+    wanted = f"{version('prefect')} {_cluster_id(prefect_home)}"
+    with (prefect_home / "migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            lines = (done.stdout + done.stderr).strip().splitlines()[-3:]
+            raise PrefectFailed("Prefect's database could not be set up: " + " | ".join(lines))
+        stamp.write_text(wanted)
+
+
+def _cluster_id(prefect_home: Path) -> str:
+    """Return what changes when the PostgreSQL cluster beside this folder is made anew."""
+    try:
+        return str((prefect_home.parent / "postgres" / "data" / "PG_VERSION").stat().st_mtime_ns)
+    except OSError:
+        return "external"
+
+
+def _wait_until_healthy(api_url: str, process: subprocess.Popen[bytes], log_file: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise PrefectFailed(f"the Prefect server ended at its start: {log_tail(log_file)}")
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{api_url}/health", timeout=2, trust_env=False).is_success:
+                return
+        time.sleep(0.1)
+    raise PrefectFailed(
+        f"the Prefect server did not answer within {START_TIMEOUT_S:.0f} s: {log_tail(log_file)}"
+    )

@@ -1,0 +1,126 @@
+"""The routing decision as one sentence; the numbers are those of the seed's decision flow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from models.attempt import Candidate
+from models.completion import Completion
+from models.decision import Arrival, AttemptOrder, Caller, Ending
+from models.errors import BudgetExceeded, NoBudget, UpstreamFailed
+from models.failover import Move, next_move
+from models.plan import Plan
+from models.request import OnExhausted, RoutingRequest
+from models.result import RoutingResult, Status
+from models.snapshot import Snapshot
+from tasks.steps import Steps
+
+
+async def route(request: RoutingRequest, caller: Caller, steps: Steps) -> RoutingResult:
+    """Return the request's result: answered, refused, parked or failed, but always recorded."""
+    arrival = await steps.classify_request(request, caller)  # 1, 2
+    if arrival.stored is not None:
+        return arrival.stored
+    snapshot = await steps.check_budget(arrival)  # 3, 4
+    plan = await steps.select_model(arrival, snapshot)  # 5, 6, 7, 8
+    ending = refused(snapshot, plan) or await make_attempts(arrival, snapshot, plan, steps)  # 9
+    return await steps.record_outcome(arrival, ending)  # 10, 11
+
+
+def refused(snapshot: Snapshot, plan: Plan) -> Ending | None:
+    """Return the ending of a plan that allows no attempt now, else None."""
+    if plan.needs_approval:
+        return Ending(plan, Status.AWAITING_APPROVAL, None, ())
+    if plan.refusal is None:
+        return None
+    status = _without_money(snapshot) if plan.refusal.kind == "money" else Status.REJECTED
+    return Ending(plan, status, None, ())  # the plan's own reasons end with the refusal
+
+
+@dataclass(slots=True)
+class Course:
+    """How far the attempts of a decision have come."""
+
+    waiting: deque[Candidate]
+    number: int
+    status: Status = Status.FAILED
+    waited_for: set[str] = field(default_factory=set)
+    reasons: list[str] = field(default_factory=list)
+
+    def ending(self, plan: Plan, status: Status, completion: Completion | None = None) -> Ending:
+        """Return the ending that this course leads to."""
+        return Ending(plan, status, completion, tuple(self.reasons))
+
+
+async def make_attempts(arrival: Arrival, snapshot: Snapshot, plan: Plan, steps: Steps) -> Ending:
+    """Ask the plan's models in turn until one answers; each attempt has its own hold."""
+    course = Course(deque(plan.candidates), arrival.attempts_made)
+    while course.waiting:
+        if _left_s(arrival) <= 0:
+            course.reasons.append("the deadline has passed")
+            return course.ending(plan, Status.FAILED)
+        course.number += 1
+        order = _order(arrival, snapshot, course.waiting[0], course.number)
+        try:
+            completion = await steps.execute_request(order)
+        except (BudgetExceeded, NoBudget) as refusal:
+            course.reasons.append(f"{order.candidate.model_id}: {refusal}")
+            course.status = _without_money(snapshot)
+            course.waiting.popleft()
+        except UpstreamFailed as failure:
+            course.reasons.append(f"{order.candidate.model_id}: {failure}")
+            status = await _after_failure(failure, order, snapshot, course)
+            if status is not None:
+                return course.ending(plan, status)
+        else:
+            return course.ending(plan, Status.COMPLETED, completion)
+    return course.ending(plan, course.status)
+
+
+async def _after_failure(
+    failure: UpstreamFailed, order: AttemptOrder, snapshot: Snapshot, course: Course
+) -> Status | None:
+    """Make the next move of the failure table; return the status that ends the course, or None."""
+    model_id = order.candidate.model_id
+    step = next_move(failure, waited=model_id in course.waited_for, left_s=_left_s(order.arrival))
+    match step.move:
+        case Move.WAIT:
+            course.waited_for.add(model_id)
+            await asyncio.sleep(step.wait_s)
+        case Move.NEXT:
+            course.status = Status.FAILED
+            course.waiting.popleft()
+        case Move.PARK:
+            return _without_money(snapshot)
+        case Move.STOP:
+            return Status.FAILED
+    return None
+
+
+def _order(arrival: Arrival, snapshot: Snapshot, candidate: Candidate, number: int) -> AttemptOrder:
+    policy, request = snapshot.policy, arrival.request
+    temperature = policy.temperature if request.temperature is None else request.temperature
+    return AttemptOrder(
+        arrival=arrival,
+        attempt_no=number,
+        candidate=candidate,
+        policy=policy.name,
+        temperature=temperature,
+        task_cap_usd=snapshot.task_cap_usd,
+        timeout_s=min(policy.timeout_s, _left_s(arrival)),
+    )
+
+
+def _left_s(arrival: Arrival) -> float:
+    deadline_s = arrival.request.deadline_s
+    if deadline_s is None:
+        return 3600.0
+    return deadline_s - (datetime.now(UTC) - arrival.arrived_at).total_seconds()
+
+
+def _without_money(snapshot: Snapshot) -> Status:
+    park = snapshot.on_exhausted is OnExhausted.PARK
+    return Status.PARKED if park else Status.REJECTED

@@ -1,0 +1,81 @@
+-- Which budgets cover a call: for every scope of the call and every period the active definition
+-- that names the scope, else the template '*', with its live balance row (null before first use).
+CREATE FUNCTION ledger.covering(p_policy text, p_worker text, p_models text[], p_task uuid)
+RETURNS TABLE (
+    definition_id uuid, budget_type text, scope_key text, budget_period text,
+    budget_amount numeric, alert_threshold numeric, time_zone text, mode text,
+    budget_id uuid, spent_amount numeric, reserved_amount numeric,
+    period_start timestamptz, period_end timestamptz
+) LANGUAGE sql STABLE AS $$
+    WITH scope (budget_type, scope_key) AS (
+        SELECT 'global', '*'
+        UNION ALL SELECT 'policy', p_policy WHERE p_policy IS NOT NULL
+        UNION ALL SELECT 'worker', p_worker WHERE p_worker IS NOT NULL
+        UNION ALL SELECT 'model', model FROM unnest(p_models) AS model
+        UNION ALL SELECT 'task', p_task::text WHERE p_task IS NOT NULL
+    ), definition AS (
+        SELECT DISTINCT ON (s.budget_type, s.scope_key, d.budget_period)
+               s.scope_key AS owner_key, d.*
+          FROM scope s
+          JOIN budget_definitions d
+            ON d.budget_type = s.budget_type AND d.scope_key IN (s.scope_key, '*')
+         WHERE d.is_active
+         ORDER BY s.budget_type, s.scope_key, d.budget_period, d.scope_key = '*'
+    )
+    SELECT d.id, d.budget_type, d.owner_key, d.budget_period,
+           d.budget_amount, d.alert_threshold, d.time_zone, d.mode,
+           live.id, live.spent_amount, live.reserved_amount, live.period_start, live.period_end
+      FROM definition d
+      LEFT JOIN LATERAL (
+               SELECT b.* FROM cost_budgets b
+                WHERE b.budget_type = d.budget_type AND b.scope_key = d.owner_key
+                  AND b.budget_period = d.budget_period AND b.period_start <= now()
+                ORDER BY b.period_start DESC LIMIT 1
+           ) live ON live.period_end IS NULL OR live.period_end > now()
+$$;
+
+-- Make the balance rows that a call needs and that are not there yet. The definitions are locked
+-- against a change of zone or amount meanwhile; rows are made in one order, so racers do not deadlock.
+CREATE FUNCTION ledger.open_periods(p_policy text, p_worker text, p_models text[], p_task uuid)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM budget_definitions d
+      WHERE d.id IN (SELECT c.definition_id
+                       FROM ledger.covering(p_policy, p_worker, p_models, p_task) c
+                      WHERE c.budget_id IS NULL)
+      ORDER BY d.id FOR SHARE;
+    INSERT INTO cost_budgets (definition_id, budget_type, scope_key, budget_period, budget_amount,
+                              alert_threshold, time_zone, mode, period_start, period_end)
+    SELECT c.definition_id, c.budget_type, c.scope_key, c.budget_period, c.budget_amount,
+           c.alert_threshold, c.time_zone, c.mode, bounds.starts, bounds.ends
+      FROM ledger.covering(p_policy, p_worker, p_models, p_task) c
+     CROSS JOIN LATERAL ledger.new_period_bounds(
+               c.budget_type, c.scope_key, c.budget_period, c.time_zone, now()) bounds
+     WHERE c.budget_id IS NULL
+     ORDER BY c.budget_type, c.scope_key, c.budget_period
+        ON CONFLICT ON CONSTRAINT cost_budgets_scope DO NOTHING;
+END $$;
+
+-- What covers a call and what is left there, for the snapshot of a decision: reads only. A period
+-- without a row yet shows its full amount. With a decision: also what is left of its own cap.
+CREATE FUNCTION ledger.head_room(
+    p_policy text, p_worker text, p_models text[], p_task uuid, p_decision uuid
+) RETURNS TABLE (
+    budget_id uuid, budget_type text, scope_key text, budget_period text, budget_amount numeric,
+    spent_amount numeric, reserved_amount numeric, alert_threshold numeric, time_zone text,
+    mode text, period_start timestamptz, period_end timestamptz
+) LANGUAGE sql STABLE AS $$
+    SELECT c.budget_id, c.budget_type, c.scope_key, c.budget_period, c.budget_amount,
+           coalesce(c.spent_amount, 0), coalesce(c.reserved_amount, 0), c.alert_threshold,
+           c.time_zone, c.mode,
+           CASE WHEN c.budget_id IS NULL THEN bounds.starts ELSE c.period_start END,
+           CASE WHEN c.budget_id IS NULL THEN bounds.ends ELSE c.period_end END
+      FROM ledger.covering(p_policy, p_worker, p_models, p_task) c
+     CROSS JOIN LATERAL ledger.new_period_bounds(
+               c.budget_type, c.scope_key, c.budget_period, c.time_zone, now()) bounds
+     UNION ALL
+    SELECT b.id, b.budget_type, b.scope_key, b.budget_period, b.budget_amount, b.spent_amount,
+           b.reserved_amount, b.alert_threshold, b.time_zone, b.mode, b.period_start, b.period_end
+      FROM cost_budgets b WHERE b.id = p_decision
+     ORDER BY 2, 3, 4
+$$;

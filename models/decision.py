@@ -1,0 +1,73 @@
+"""The decision: one routed request from its arrival to its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from models.attempt import Candidate
+from models.classification import Classification
+from models.completion import Completion
+from models.plan import Plan
+from models.policy import Policy
+from models.request import RoutingRequest, Trace
+from models.result import RoutingResult, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks and how: the key makes a second arrival find the first one's decision.
+
+    `key` is the caller's own, else the flow run's id, else None (nothing can be replayed).
+    """
+
+    key: str | None
+    trace: Trace
+    flow_run_id: UUID | None
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request with its identity and class.
+
+    `stored` is the result of an earlier arrival under the same key; then nothing more is done.
+    `attempts_made` counts the attempts that a crashed or refused earlier run left behind.
+    """
+
+    decision_id: UUID
+    request: RoutingRequest
+    request_hash: str
+    caller: Caller
+    classification: Classification
+    policy: Policy
+    policy_reason: str
+    arrived_at: datetime
+    stored: RoutingResult | None = None
+    attempts_made: int = 0
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOrder:
+    """Everything one attempt needs: what to ask, whom, and what may be held for it."""
+
+    arrival: Arrival
+    attempt_no: int
+    candidate: Candidate
+    policy: str
+    temperature: float | None
+    task_cap_usd: Decimal | None
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the attempts of a decision ended; `reasons` tell what happened on the way."""
+
+    plan: Plan | None
+    status: Status
+    completion: Completion | None
+    reasons: tuple[str, ...]

@@ -1,0 +1,134 @@
+"""A decision explained: as text for a terminal, as Markdown for the run's page in Prefect.
+
+Model output, prompts and error texts come from outside: in Markdown they are escaped, so that
+they cannot add links, images, HTML or table cells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from models.money import plain
+from models.plan import Plan
+from models.result import RoutingResult
+
+MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+.!|~:/&$@-])")
+CONTENT_CHARS_MAX = 2000
+
+
+def escaped(text: object) -> str:
+    """Return text that Markdown shows as it is, on one line; control characters become spaces."""
+    clean = "".join(char if char.isprintable() else " " for char in str(text))
+    return MARKDOWN.sub(r"\\\1", clean)
+
+
+def usd(amount: Decimal | None) -> str:
+    """Return an amount for people; an unknown one says so."""
+    return "unknown" if amount is None else f"${plain(amount)}"
+
+
+def decision_markdown(result: RoutingResult, plan: Plan | None) -> str:
+    """Return the artifact of a decision: summary, reasons, candidates, attempts."""
+    parts = [_summary(result), _bullets("Why", result.reasons)]
+    if plan is not None:
+        parts.append(_candidates(plan))
+    if result.attempts:
+        parts.append(_attempts(result))
+    return "\n\n".join(parts)
+
+
+def _summary(result: RoutingResult) -> str:
+    label = " (simulated, no money moved)" if result.simulated else ""
+    rows = [
+        ("Status", f"{result.status.value}{label}"),
+        ("Task", f"{result.task_type}, {result.complexity}"),
+        ("Policy", f"{result.policy} version {result.policy_version}"),
+        ("Model", result.model or "none"),
+        ("Worker", result.worker_id or "none"),
+        ("Cost", f"{usd(result.cost_usd)} of {usd(result.estimated_cost_usd)} held"),
+        ("Tokens", f"{result.prompt_tokens} prompt, {result.completion_tokens} completion"),
+        ("Time", f"{result.latency_ms} ms"),
+        ("Decision", str(result.decision_id)),
+    ]
+    return "# Decision\n\n" + _table(("", ""), rows)
+
+
+def _bullets(title: str, lines: Sequence[str]) -> str:
+    return f"## {title}\n\n" + "\n".join(f"- {escaped(line)}" for line in lines)
+
+
+def _candidates(plan: Plan) -> str:
+    holds = {candidate.model_id: candidate for candidate in plan.candidates}
+    rows = []
+    for one in plan.considered:
+        candidate = holds.get(one.model_id)
+        rows.append(
+            (
+                one.model_id,
+                one.attempt or "-",
+                one.reason,
+                usd(candidate.worst_case_usd) if candidate else "-",
+                candidate.max_tokens if candidate else "-",
+            )
+        )
+    return "## Models considered\n\n" + _table(
+        ("Model", "Attempt", "Reason", "Worst case", "Most tokens"), rows
+    )
+
+
+def _attempts(result: RoutingResult) -> str:
+    rows = [
+        (
+            number,
+            attempt.model,
+            attempt.outcome.value,
+            usd(attempt.cost_usd),
+            usd(attempt.estimated_cost_usd),
+            "-" if attempt.latency_ms is None else f"{attempt.latency_ms} ms",
+            attempt.error or "-",
+        )
+        for number, attempt in enumerate(result.attempts, start=1)
+    ]
+    return "## Attempts\n\n" + _table(
+        ("#", "Model", "Outcome", "Cost", "Held", "Time", "Error"), rows
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def explanation_text(document: Mapping[str, Any]) -> str:
+    """Return the explained decision (`GET /api/routing/decisions/{id}`) for a terminal."""
+    lines = [
+        f"decision {document['decision_id']}: {document['status']}",
+        f"  {document['task_type']}, {document['complexity']};"
+        f" policy {document['policy']} version {document['policy_version']};"
+        f" worker {document['worker_id'] or '-'}; {document['created_at']}",
+        "why:",
+        *(f"  - {_line(reason)}" for reason in document["reasons"]),
+        "models considered:",
+        *(
+            f"  - {one['model_id']}: "
+            + (f"attempt {one['attempt']}, " if one["attempt"] else "not asked, ")
+            + _line(one["reason"])
+            for one in document["considered"]
+        ),
+        "attempts:",
+        *(
+            f"  {number}. {attempt['model']}: {attempt['outcome']},"
+            f" cost {attempt['cost_usd'] or 'unknown'} of {attempt['estimated_cost_usd']} held"
+            + (f" ({_line(attempt['error'])})" if attempt["error"] else "")
+            for number, attempt in enumerate(document["attempts"], start=1)
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _line(text: object) -> str:
+    return "".join(char if char.isprintable() else " " for char in str(text))

@@ -1,0 +1,19 @@
+"""Policies: their content, how their documents are read, and which one serves a request."""
+
+from __future__ import annotations
+
+from models.policy.content import Complexity, Policy, PolicyModel, policy_schema
+from models.policy.parsing import parse_policy, parse_policy_text
+from models.policy.routing import PolicyChoice, claim_problems, policy_for
+
+__all__ = [
+    "Complexity",
+    "Policy",
+    "PolicyChoice",
+    "PolicyModel",
+    "claim_problems",
+    "parse_policy",
+    "parse_policy_text",
+    "policy_for",
+    "policy_schema",
+]

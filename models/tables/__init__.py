@@ -1,0 +1,40 @@
+"""The rows of the database: the only package that knows SQLModel.
+
+A row class says what a table holds; what a value may be is validated before (SQLModel tables do
+not validate) and once more by the CHECKs of migrations/versions. Rules never take a row.
+"""
+
+from sqlmodel import SQLModel
+
+from models.tables.ledger import (
+    BudgetAdjustmentRow,
+    BudgetDefinitionRow,
+    CostBudgetRow,
+    KeyCheckpointRow,
+    ModelSelectionRow,
+)
+from models.tables.routing import (
+    GovernanceTaskRow,
+    InstallationRow,
+    ModelCatalogueRow,
+    ModelPerformanceRow,
+    RoutingDecisionRow,
+    RoutingPolicyRow,
+    RoutingPolicyVersionRow,
+)
+
+__all__ = [
+    "BudgetAdjustmentRow",
+    "BudgetDefinitionRow",
+    "CostBudgetRow",
+    "GovernanceTaskRow",
+    "InstallationRow",
+    "KeyCheckpointRow",
+    "ModelCatalogueRow",
+    "ModelPerformanceRow",
+    "ModelSelectionRow",
+    "RoutingDecisionRow",
+    "RoutingPolicyRow",
+    "RoutingPolicyVersionRow",
+    "SQLModel",
+]

@@ -1,0 +1,223 @@
+"""The life of a decision: received, snapshotted, planned, finished, and read back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from models.attempt import AttemptRow, AttemptState
+from models.classification import classify
+from models.decision import Arrival, Caller, Ending
+from models.errors import IdempotencyConflict, NotFound
+from models.plan import Plan
+from models.policy import policy_for
+from models.replay import Difference, ReplayReport, replay_difference
+from models.request import RoutingRequest
+from models.result import AttemptResult, Outcome, RoutingResult, Status
+from models.result_of import result_of
+from models.selection import select
+from models.snapshot import Snapshot
+from tasks.adapters.resume import finished_attempt
+from tasks.adapters.runtime import Runtime, runtime
+from tasks.adapters.snapshots import read_snapshot
+from tasks.adapters.store import decisions as store
+from tasks.adapters.store.policies import read_policies
+
+FINAL = frozenset({Status.COMPLETED})
+WAITING = frozenset({Status.PARKED, Status.AWAITING_APPROVAL})
+REPLAY_PAGE = 500
+
+
+async def receive(request: RoutingRequest, caller: Caller) -> Arrival:
+    """Return the arrival of a request; one with a known key finds the decision it had before.
+
+    A completed decision brings its stored result and costs nothing. Any other goes on from its
+    attempts' rows. Raises NotFound for an unknown policy, IdempotencyConflict for a key that
+    named another request; nothing is recorded then.
+    """
+    opened = runtime()
+    fingerprint = request.fingerprint()
+    arrival = await _new_arrival(opened, request, caller, fingerprint)
+    for _ in range(2):
+        known = caller.key and await store.find_decision(opened.database, caller.key)
+        if known:
+            return await _known_arrival(opened, arrival, known)
+        deadline = request.deadline_s and arrival.arrived_at + timedelta(seconds=request.deadline_s)
+        if await store.open_decision(
+            opened.database,
+            arrival,
+            deadline_at=deadline or None,
+            simulated=opened.settings.simulated,
+        ):
+            return arrival
+    raise IdempotencyConflict(str(caller.key))  # opened by another and gone: cannot happen twice
+
+
+async def _new_arrival(
+    opened: Runtime, request: RoutingRequest, caller: Caller, fingerprint: str
+) -> Arrival:
+    classification = classify(request)
+    policies = await read_policies(opened.database)
+    choice = policy_for(classification.task_type, policies, request.policy)
+    return Arrival(
+        decision_id=uuid4(),
+        request=request,
+        request_hash=fingerprint,
+        caller=caller,
+        classification=classification,
+        policy=choice.policy,
+        policy_reason=choice.reason,
+        arrived_at=datetime.now(UTC),
+    )
+
+
+async def _known_arrival(opened: Runtime, arrival: Arrival, known: store.Known) -> Arrival:
+    if known.request_hash != arrival.request_hash:
+        raise IdempotencyConflict(str(arrival.caller.key))
+    arrival = replace(arrival, decision_id=known.decision_id, resumed=True)
+    if known.result is not None and known.result.status in FINAL:
+        return replace(arrival, stored=known.result)
+    completion, attempts = await finished_attempt(opened, known.decision_id)
+    if completion is None:
+        return replace(arrival, attempts_made=attempts)
+    ending = Ending(None, Status.COMPLETED, completion, ("taken from the attempt's stored answer",))
+    return replace(arrival, stored=await finish(arrival, ending))
+
+
+async def snapshot(arrival: Arrival) -> Snapshot:
+    """Return everything the selection depends on, read now."""
+    return await read_snapshot(runtime(), arrival)
+
+
+async def select_and_record(arrival: Arrival, snapshot: Snapshot) -> Plan:
+    """Return the plan, stored with its snapshot before any attempt is made."""
+    opened, plan = runtime(), select(snapshot)
+    await store.store_plan(
+        opened.database,
+        arrival.decision_id,
+        policy=snapshot.policy.name,
+        policy_version=snapshot.policy.version,
+        snapshot=snapshot.document(),
+        plan=plan.document(),
+        first_model=snapshot.policy.ordered_models()[0].model_id,
+        request=_request_document(arrival.request),
+    )
+    return plan
+
+
+async def finish(arrival: Arrival, ending: Ending) -> RoutingResult:
+    """Return the result, stored; the request itself is kept only while it is needed."""
+    opened = runtime()
+    rows = await opened.ledger.attempts(arrival.decision_id)
+    result = result_of(
+        arrival,
+        ending,
+        [attempt_result(row) for row in rows],
+        simulated=opened.settings.simulated,
+        now=datetime.now(UTC),
+    )
+    await store.finish_decision(
+        opened.database,
+        result,
+        keep_request=result.status in WAITING or _stores_prompts(opened, arrival),
+        resume_after=ending.plan.refusal.period_end
+        if ending.plan is not None and ending.plan.refusal is not None
+        else None,
+    )
+    return result
+
+
+def attempt_result(row: AttemptRow) -> AttemptResult:
+    """Return what a caller is told of one attempt's row."""
+    unknown = row.state in (AttemptState.UNKNOWN, AttemptState.SENT, AttemptState.RESERVED)
+    outcome = Outcome(row.outcome) if row.outcome in set(Outcome) else Outcome.UNKNOWN
+    return AttemptResult(
+        model=row.model_id,
+        outcome=outcome,
+        error=row.error,
+        estimated_cost_usd=row.estimated_cost_usd,
+        cost_usd=None if unknown else row.actual_cost_usd,
+        latency_ms=row.latency_ms,
+    )
+
+
+def _stores_prompts(opened: Runtime, arrival: Arrival) -> bool:
+    return arrival.policy.store_prompts or opened.settings.switchyard_store_prompts
+
+
+def _request_document(request: RoutingRequest) -> dict[str, Any]:
+    return request.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+
+
+async def stored_request(decision_id: UUID) -> RoutingRequest:
+    """Return a request stored with its decision; raises NotFound."""
+    row = await store.read_decision(runtime().database, decision_id)
+    if row is None or row["request"] is None:
+        raise NotFound(f"there is no stored request {decision_id}")
+    return RoutingRequest.model_validate(row["request"])
+
+
+async def explained_decision(opened: Runtime, decision_id: UUID) -> dict[str, Any]:
+    """Return the decision with its reasons, what was considered, its attempts and snapshot."""
+    row = await store.read_decision(opened.database, decision_id)
+    if row is None:
+        raise NotFound(f"there is no decision {decision_id}")
+    attempts = await opened.ledger.attempts(decision_id)
+    plan = row["plan"] or {}
+    return {
+        "decision_id": row["id"],
+        "status": row["status"],
+        "task_id": row["task_id"],
+        "task_type": row["task_type"],
+        "complexity": row["complexity"],
+        "policy": row["policy_name"],
+        "policy_version": row["policy_version"],
+        "worker_id": row["worker_id"],
+        "trace": row["trace"],
+        "simulated": row["simulated"],
+        "flow_run_id": row["flow_run_id"],
+        "created_at": row["created_at"],
+        "finished_at": row["finished_at"],
+        "reasons": row["reasons"] or plan.get("reasons", []),
+        "considered": plan.get("considered", []),
+        "attempts": [attempt_result(attempt).model_dump(mode="json") for attempt in attempts],
+        "snapshot": row["snapshot"],
+        "plan": row["plan"],
+    }
+
+
+async def replay_decisions(opened: Runtime, decision_id: UUID | None) -> ReplayReport:
+    """Recompute one decision's plans, or with None every stored one, in pages."""
+    if decision_id is not None:
+        row = await store.read_decision(opened.database, decision_id)
+        if row is None or row["snapshot"] is None:
+            raise NotFound(f"there is no planned decision {decision_id}")
+        return _replayed([row])
+    return await _replay_every(opened)
+
+
+async def _replay_every(opened: Runtime) -> ReplayReport:
+    replayed, identical, differences = 0, 0, list[Difference]()
+    after = UUID(int=0)
+    while rows := await store.planned_decisions(opened.database, after=after, limit=REPLAY_PAGE):
+        report = _replayed(rows)
+        replayed, identical = replayed + report.replayed, identical + report.identical
+        differences += report.differences
+        after = rows[-1]["id"]
+    return ReplayReport(replayed, identical, tuple(differences))
+
+
+def _replayed(rows: list[dict[str, Any]]) -> ReplayReport:
+    stored = [
+        (row["id"], part["snapshot"], part["plan"])
+        for row in rows
+        for part in (*row["earlier_plans"], row)
+    ]
+    differences = [
+        Difference(decision_id, text)
+        for decision_id, snapshot, plan in stored
+        if (text := replay_difference(snapshot, plan)) is not None
+    ]
+    return ReplayReport(len(stored), len(stored) - len(differences), tuple(differences))

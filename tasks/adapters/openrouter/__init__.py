@@ -1,0 +1,13 @@
+"""The upstream: chat completions, model list, prices, past generations, spending.
+
+Prices without a network are in `tasks.adapters.openrouter.offline`, which is not imported here:
+its data library takes 0.4 s to load.
+"""
+
+from __future__ import annotations
+
+from tasks.adapters.openrouter.calls import ChatCall
+from tasks.adapters.openrouter.client import OpenRouterClient, open_client
+from tasks.adapters.openrouter.transport import Timeouts
+
+__all__ = ["ChatCall", "OpenRouterClient", "Timeouts", "open_client"]

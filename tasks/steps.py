@@ -1,0 +1,41 @@
+"""The steps of a decision as plain functions: the lane `ledger`, without a Prefect run.
+
+The Prefect tasks beside this module decorate the same functions for the lane `flow`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from models.completion import Completion
+from models.decision import Arrival, AttemptOrder, Caller, Ending
+from models.plan import Plan
+from models.request import RoutingRequest
+from models.result import RoutingResult
+from models.snapshot import Snapshot
+from tasks.adapters import attempts, decisions
+from tasks.adapters.decisions import stored_request
+from tasks.adapters.runtime import process_owner, shared_runtime
+
+__all__ = ["PLAIN_STEPS", "Steps", "process_owner", "shared_runtime", "stored_request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The five verbs that a decision is made of, in the order of the seed's decision flow."""
+
+    classify_request: Callable[[RoutingRequest, Caller], Awaitable[Arrival]]
+    check_budget: Callable[[Arrival], Awaitable[Snapshot]]
+    select_model: Callable[[Arrival, Snapshot], Awaitable[Plan]]
+    execute_request: Callable[[AttemptOrder], Awaitable[Completion]]
+    record_outcome: Callable[[Arrival, Ending], Awaitable[RoutingResult]]
+
+
+PLAIN_STEPS = Steps(
+    classify_request=decisions.receive,
+    check_budget=decisions.snapshot,
+    select_model=decisions.select_and_record,
+    execute_request=attempts.run_attempt,
+    record_outcome=decisions.finish,
+)

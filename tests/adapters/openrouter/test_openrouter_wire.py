@@ -1,0 +1,451 @@
+"""Real sockets: what was sent, when headers came, how a connection ends, where the key goes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import resource
+import socket
+import zlib
+
+import httpx
+import pytest
+
+from models.errors import HoldFate, NeverSent, OutcomeUnknown, RequestRejected
+from tasks.adapters.openrouter import Timeouts, open_client, transport
+from tasks.adapters.redaction import quiet_http_logging
+
+pytestmark = pytest.mark.anyio
+HEAD = b"HTTP/1.1 200 OK\r\nX-Generation-Id: gen-wire\r\nConnection: close\r\n"
+JSON_HEAD = HEAD + b"Content-Type: application/json\r\n"
+SSE_HEAD = HEAD + b"Content-Type: text/event-stream\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch):
+    for name in (
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_retry_waits(monkeypatch):
+    monkeypatch.setattr(transport, "RETRY_WAIT_S", 0.001)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+async def says(writer: asyncio.StreamWriter, *parts: bytes) -> None:
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+
+
+async def forever(reader: asyncio.StreamReader) -> None:
+    """Wait until the other side closes."""
+    await reader.read()
+
+
+async def test_attempt_was_never_sent_when_nobody_listens(quick, call, caplog):
+    client = quick(f"http://127.0.0.1:{free_port()}/api/v1")
+    with pytest.raises(NeverSent, match=r"no connection to 127\.0\.0\.1") as caught:
+        await client.complete(call, deadline_s=10)
+    assert caught.value.hold_fate is HoldFate.KEPT
+    tries = [record for record in caplog.records if "upstream not reached" in record.message]
+    assert len(tries) == 2  # and the third ends it
+
+
+async def test_attempt_was_never_sent_when_the_name_does_not_resolve(quick, call):
+    client = quick("https://switchyard-upstream.invalid/api/v1")
+    with pytest.raises(NeverSent):
+        await client.complete(call, deadline_s=20)
+
+
+async def test_attempt_was_never_sent_when_tls_fails(quick, call):
+    connections = []
+
+    async def no_tls(reader, writer):
+        connections.append(writer)
+        await says(writer, b"this is no TLS\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(no_tls, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NeverSent):
+            await quick(f"https://127.0.0.1:{port}/api/v1").complete(call, deadline_s=20)
+        assert len(connections) == 3
+
+
+@pytest.mark.parametrize(
+    ("events", "leaf"),
+    [
+        (["connection.connect_tcp.started"], NeverSent),
+        (["connection.connect_tcp.started", "http11.send_request_headers.started"], OutcomeUnknown),
+        (["http11.send_request_headers.started"], OutcomeUnknown),  # on a kept connection
+        ([], OutcomeUnknown),
+    ],
+)
+async def test_deadline_means_never_sent_only_while_a_connection_is_made(
+    scripted, call, events, leaf
+):
+    class Stuck(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            for event in events:  # as httpcore reports them
+                await request.extensions["trace"](event, {})
+            await asyncio.Event().wait()
+
+    client = scripted().client
+    client._http._transport = Stuck()
+    with pytest.raises(leaf):
+        await client.complete(call, deadline_s=0.1)
+
+
+async def test_progress_learns_from_the_transport_what_was_sent(serve, quick, call, monkeypatch):
+    seen = []
+
+    class Recorded(transport.Progress):
+        async def __call__(self, event, info):
+            await super().__call__(event, info)
+            seen.append((event, self.may_have_left))
+
+    async def talk(reader, writer):
+        await says(writer, b"HTTP/1.1 418 No\r\nContent-Length: 0\r\n\r\n")
+
+    monkeypatch.setattr(transport, "Progress", Recorded)
+    with pytest.raises(RequestRejected):
+        await quick((await serve(talk)).url).complete(call, deadline_s=10)
+    assert ("connection.connect_tcp.started", False) in seen
+    assert ("connection.connect_tcp.complete", False) in seen
+    assert ("http11.send_request_headers.started", True) in seen
+
+
+async def test_attempt_was_never_sent_when_the_deadline_has_passed(quick, call):
+    with pytest.raises(NeverSent):
+        await quick("http://127.0.0.1:1/api/v1").complete(call, deadline_s=0)
+
+
+async def test_second_try_is_made_when_the_first_could_not_connect(scripted, call, answer):
+    script = scripted(200, answer())
+    inner = script.client._http._transport
+    failures = [httpx.ConnectError("refused"), httpx.PoolTimeout("full")]
+
+    class Flaky(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            if failures:
+                raise failures.pop()
+            return await inner.handle_async_request(request)
+
+    script.client._http._transport = Flaky()
+    got = await script.client.complete(call, deadline_s=5)
+    assert got.content == "Profits rose."
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [httpx.WriteError, httpx.WriteTimeout, httpx.ReadError, httpx.ReadTimeout, OSError],
+)
+async def test_attempt_is_not_repeated_when_a_byte_may_have_left(scripted, call, error):
+    tries = []
+
+    class Breaking(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            tries.append(request)
+            raise error("broken")
+
+    client = scripted().client
+    client._http._transport = Breaking()
+    with pytest.raises(OutcomeUnknown):
+        await client.complete(call, deadline_s=5)
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200"])
+async def test_outcome_is_unknown_when_the_connection_closes_before_headers(
+    serve, quick, call, said
+):
+    async def talk(reader, writer):
+        await says(writer, said)
+
+    client = quick((await serve(talk)).url)
+    with pytest.raises(OutcomeUnknown, match="the connection broke"):
+        await client.complete(call, deadline_s=10)
+
+
+@pytest.mark.parametrize(("deadline_s", "read_s"), [(0.3, 30.0), (30.0, 0.3)])
+async def test_outcome_is_unknown_when_the_upstream_hangs_before_headers(
+    serve, quick, call, deadline_s, read_s
+):
+    async def talk(reader, writer):
+        await forever(reader)
+
+    served = await serve(talk)
+    with pytest.raises(OutcomeUnknown):
+        await quick(served.url, read_s=read_s).complete(call, deadline_s=deadline_s)
+    await asyncio.wait_for(served.closed.wait(), 5)
+
+
+async def test_generation_id_is_noted_before_the_body_comes(serve, quick, call, answer):
+    noted = asyncio.Event()
+
+    async def talk(reader, writer):
+        await says(writer, JSON_HEAD + b"\r\n")
+        await noted.wait()  # the body is not even written before
+        await says(writer, json.dumps(answer()).encode())
+
+    async def note(generation_id):
+        assert generation_id == "gen-wire"
+        noted.set()
+
+    client = quick((await serve(talk)).url)
+    got = await client.complete(call, deadline_s=10, on_headers=note)
+    assert got.generation_id == "gen-wire"
+
+
+async def test_upstream_is_left_when_the_id_cannot_be_noted(serve, quick, call):
+    async def talk(reader, writer):
+        await says(writer, SSE_HEAD)
+        await forever(reader)
+
+    async def note(generation_id):
+        raise LookupError("no row")
+
+    served = await serve(talk)
+    with pytest.raises(LookupError):
+        await quick(served.url).complete(call, deadline_s=10, on_headers=note)
+    await asyncio.wait_for(served.closed.wait(), 5)
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "read_s", "words"),
+    [(0.3, 30.0, "deadline passed after 7 bytes"), (30.0, 0.3, "silence in the answer after 7")],
+)
+async def test_outcome_is_unknown_when_the_upstream_hangs_mid_body(
+    serve, quick, call, deadline_s, read_s, words
+):
+    async def talk(reader, writer):
+        await says(writer, JSON_HEAD + b"\r\n", b'{"id": ')
+        await forever(reader)
+
+    client = quick((await serve(talk)).url, read_s=read_s)
+    with pytest.raises(OutcomeUnknown, match=words) as caught:
+        await client.complete(call, deadline_s=deadline_s)
+    assert caught.value.generation_id == "gen-wire"
+
+
+async def test_deadline_ends_a_stream_that_drips(serve, quick, call):
+    async def talk(reader, writer):
+        await says(writer, SSE_HEAD)
+        while True:
+            await says(writer, b":")
+            await asyncio.sleep(0.02)
+
+    client = quick((await serve(talk)).url)
+    with pytest.raises(OutcomeUnknown, match="deadline passed"):
+        [part async for part in client.stream(call, deadline_s=0.4, idle_timeout_s=5)]
+
+
+async def test_idle_timeout_ends_a_silent_stream(serve, quick, call):
+    async def talk(reader, writer):
+        await says(writer, SSE_HEAD, b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n')
+        await forever(reader)
+
+    client = quick((await serve(talk)).url)
+    with pytest.raises(OutcomeUnknown, match="stream cut after 2 characters of text: silence"):
+        [part async for part in client.stream(call, deadline_s=30, idle_timeout_s=0.2)]
+
+
+async def test_outcome_is_unknown_when_the_body_is_shorter_than_announced(
+    serve, quick, call, answer
+):
+    async def talk(reader, writer):
+        body = json.dumps(answer()).encode()
+        await says(writer, JSON_HEAD + b"Content-Length: 9999\r\n\r\n", body)
+
+    client = quick((await serve(talk)).url)
+    with pytest.raises(OutcomeUnknown, match="the answer was cut after") as caught:
+        await client.complete(call, deadline_s=10)
+    assert caught.value.generation_id == "gen-wire"
+
+
+async def test_redirect_is_not_followed_and_the_key_goes_nowhere_else(serve, quick, call):
+    async def stranger(reader, writer):
+        await says(writer, JSON_HEAD + b"\r\n{}")
+
+    elsewhere = await serve(stranger)
+
+    async def talk(reader, writer):
+        location = f"Location: {elsewhere.url}/chat/completions\r\n".encode()
+        await says(writer, b"HTTP/1.1 307 Moved\r\nContent-Length: 0\r\n" + location + b"\r\n")
+
+    served = await serve(talk)
+    with pytest.raises(RequestRejected, match="redirects, which is not followed"):
+        await quick(served.url).complete(call, deadline_s=10)
+    assert elsewhere.heads == []
+    assert b"Bearer sk-or-v1-CANARY" in served.heads[0]
+
+
+async def test_plain_http_ignores_proxies_of_the_environment(
+    serve, quick, call, answer, monkeypatch
+):
+    async def talk(reader, writer):
+        await says(writer, JSON_HEAD + b"\r\n", json.dumps(answer()).encode())
+
+    served, proxy = await serve(talk), await serve(talk)
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+    await quick(served.url).complete(call, deadline_s=10)
+    assert (len(served.heads), proxy.heads) == (1, [])
+
+
+async def test_gzip_is_understood(serve, quick, call, answer):
+    async def talk(reader, writer):
+        body = gzip.compress(json.dumps(answer()).encode())
+        await says(writer, JSON_HEAD + b"Content-Encoding: gzip\r\n\r\n", body)
+
+    got = await quick((await serve(talk)).url).complete(call, deadline_s=10)
+    assert got.content == "Profits rose."
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"gzip"])
+async def test_outcome_is_unknown_when_the_encoding_is_broken(serve, quick, call, encoding):
+    async def talk(reader, writer):
+        await says(writer, JSON_HEAD + b"Content-Encoding: " + encoding + b"\r\n\r\nnonsense")
+
+    with pytest.raises(OutcomeUnknown, match="content encoding"):
+        await quick((await serve(talk)).url).complete(call, deadline_s=10)
+
+
+def gzip_bomb(size: int) -> bytes:
+    squeeze = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    zeros = b" " * (1 << 20)
+    return b"".join([*(squeeze.compress(zeros) for _ in range(size >> 20)), squeeze.flush()])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_memory_stays_small_when_a_gzip_bomb_comes(serve, quick, call, streamed):
+    bomb = gzip_bomb(160 << 20)  # 160 kB on the wire
+
+    async def talk(reader, writer):
+        kind = b"text/event-stream" if streamed else b"application/json"
+        await says(
+            writer, HEAD + b"Content-Type: " + kind + b"\r\nContent-Encoding: gzip\r\n\r\n", bomb
+        )
+
+    client = quick((await serve(talk)).url)
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(OutcomeUnknown, match=r"larger than|more than"):
+        if streamed:
+            [part async for part in client.stream(call, deadline_s=60)]
+        else:
+            await client.complete(call, deadline_s=60)
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
+    assert grown_kib < 64 << 10
+
+
+async def test_memory_stays_small_when_a_body_never_ends(serve, quick, call):
+    async def talk(reader, writer):
+        await says(writer, JSON_HEAD + b"\r\n")
+        while True:
+            await says(writer, b" " * 65536)
+
+    served = await serve(talk)
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(OutcomeUnknown, match="larger than 8388608 bytes"):
+        await quick(served.url).complete(call, deadline_s=60)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 64 << 10
+    await asyncio.wait_for(served.closed.wait(), 5)
+
+
+async def test_cancelling_a_call_closes_the_connection(serve, quick, call):
+    asked = asyncio.Event()
+
+    async def talk(reader, writer):
+        asked.set()
+        await forever(reader)
+
+    served = await serve(talk)
+    task = asyncio.ensure_future(quick(served.url).complete(call, deadline_s=60))
+    await asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(served.closed.wait(), 5)
+
+
+@pytest.mark.parametrize("how", ["close", "cancel"])
+async def test_leaving_a_stream_closes_the_connection(serve, quick, call, how):
+    async def talk(reader, writer):
+        await says(writer, SSE_HEAD, b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n')
+        await forever(reader)
+
+    served = await serve(talk)
+    stream = quick(served.url).stream(call, deadline_s=60)
+    first = await anext(stream)
+    assert first.content == "Hi"
+    if how == "close":
+        await stream.aclose()
+    else:
+        task = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await asyncio.wait_for(served.closed.wait(), 5)
+
+
+async def test_consumer_is_never_cancelled_by_the_streams_own_deadline(serve, quick, call):
+    async def talk(reader, writer):
+        await says(writer, SSE_HEAD, b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n')
+        await forever(reader)
+
+    stream = quick((await serve(talk)).url).stream(call, deadline_s=0.2)
+    await anext(stream)
+    await asyncio.sleep(0.4)  # a slow reader: the deadline passes outside the stream
+    with pytest.raises(OutcomeUnknown, match="deadline passed"):
+        await anext(stream)
+
+
+async def test_connection_is_used_again_when_an_answer_was_read_to_its_end(
+    serve, quick, call, answer
+):
+    body = json.dumps(answer()).encode()
+    reply = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+
+    async def talk(reader, writer):
+        await says(writer, reply % (len(body), body))
+        await reader.readuntil(b"\r\n\r\n")
+        await says(writer, reply % (len(body), body))
+
+    served = await serve(talk)
+    client = quick(served.url)
+    await client.complete(call, deadline_s=10)
+    await client.complete(call, deadline_s=10)
+    assert len(served.heads) == 1  # one connection
+
+
+async def test_key_is_in_no_log_at_debug_level(serve, call, answer, caplog):
+    async def talk(reader, writer):
+        await says(writer, JSON_HEAD + b"\r\n", json.dumps(answer()).encode())
+
+    key = "sk-or-v1-CANARY0123456789"
+    served = await serve(talk)
+    caplog.set_level(logging.DEBUG)
+    quiet_http_logging()
+    async with open_client(served.url, key, timeouts=Timeouts()) as client:
+        await client.complete(call, deadline_s=10)
+        assert key[:12] not in repr(client) + repr(client._redact) + repr(call)
+    assert key[:12] not in caplog.text
+    assert not [record for record in caplog.records if record.name.startswith("http")]
