@@ -78,14 +78,12 @@ async def run_demo(settings: Settings) -> int:
     """Route every task as a flow run and print the table; return the exit code."""
     # Prefect reads its settings when it is imported, so only now that its server's URL is known.
     from deployments.lanes import run_in_lane
-    from deployments.preparation import prepare
-    from tasks.adapters.runtime import open_runtime
+    from deployments.preparation import prepared_runtime
     from tasks.adapters.sink import streaming_into
 
     started = time.monotonic()
-    await prepare(settings)
     results: list[RoutingResult] = []
-    async with open_runtime(settings):
+    async with prepared_runtime(settings):
         for demo_task in TASKS:
             say(f"\n» {demo_task.shows}: {demo_task.prompt.splitlines()[0][:76]}")
             if settings.simulated and demo_task.prompt == BROKEN:

@@ -8,7 +8,7 @@ from models.decision import Caller
 from models.errors import PrefectFailed
 from models.request import RoutingRequest
 from models.result import RoutingResult
-from tasks.adapters.runtime import open_runtime, runtime
+from tasks.adapters.runtime import runtime
 from tasks.adapters.settings import Settings
 from tasks.adapters.sink import Sink, streaming_into
 
@@ -17,10 +17,9 @@ async def run_once(
     settings: Settings, request: RoutingRequest, trace: str, *, sink: Sink | None = None
 ) -> RoutingResult:
     """Open the runtime, prepare the database if it is new, run one request, close."""
-    from deployments.preparation import prepare
+    from deployments.preparation import prepared_runtime
 
-    await prepare(settings)
-    async with open_runtime(settings):
+    async with prepared_runtime(settings):
         with streaming_into(sink):
             return await run_in_lane(request, trace)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 from models.default_policies import default_policies
+from models.errors import SchemaOutdated
 from tasks.adapters.catalogue import refresh_catalogue
 from tasks.adapters.migrations import upgrade_database
 from tasks.adapters.runtime import Runtime, open_runtime
@@ -15,13 +18,19 @@ from tasks.adapters.store import catalogue, policies
 REFRESH_AFTER = timedelta(hours=12)  # half of the age at which prices are refused as stale
 
 
-async def prepare(settings: Settings) -> None:
-    """Bring the schema up to date and fill what is missing; does nothing when all is there."""
-    await asyncio.to_thread(upgrade_database, settings.database_dsn)
-    async with open_runtime(settings) as opened:
+@contextlib.asynccontextmanager
+async def prepared_runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    """Open the runtime over a database that is ready: newest schema, prices, default policies."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            opened = await stack.enter_async_context(open_runtime(settings))
+        except SchemaOutdated:
+            await asyncio.to_thread(upgrade_database, settings.database_dsn)
+            opened = await stack.enter_async_context(open_runtime(settings))
         await opened.ledger.sweep()
         await refresh_prices(opened)
         await _seed_policies(opened)
+        yield opened
 
 
 async def refresh_prices(opened: Runtime) -> None:

@@ -24,8 +24,9 @@ from pydantic import (
 )
 
 from models.errors import InvalidConfiguration
-from models.money import Usd, plain
+from models.money import plain
 from models.ratio import Ratio
+from models.usd import Usd
 
 EVERY = "*"
 SignedUsd = Annotated[Decimal, PlainSerializer(plain, return_type=str, when_used="json")]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from decimal import ROUND_UP, Decimal, InvalidOperation
-from typing import Annotated
-
-from pydantic import AfterValidator, Field, PlainSerializer
 
 CENT_FRACTION = Decimal("0.000000000001")
 ZERO_USD = Decimal(0)
@@ -41,12 +38,3 @@ def plain(amount_usd: Decimal) -> str:
     """Return the amount without exponent or trailing zeros: `"0.00012"`, `"5"`."""
     text = f"{amount_usd:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-Usd = Annotated[
-    Decimal,
-    Field(ge=0, le=USD_MAX, allow_inf_nan=False),
-    AfterValidator(round_up_usd),
-    PlainSerializer(plain, return_type=str, when_used="json"),
-]
-"""A pydantic field of money: decimal strings in JSON, rounded up to 12 decimals."""

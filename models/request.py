@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from models.money import Usd
+from models.usd import Usd
 
 PROMPT_BYTES_MAX = 8 * 1024 * 1024
 Messages = list[dict[str, Any]]  # the wire's shape, passed on as it is

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.money import Usd
+from models.usd import Usd
 
 
 class Status(StrEnum):

@@ -23,16 +23,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from benchmarks.ledger.model import Balance, Connection, Entry, new_hold
-from models.attempt import AttemptState, Bill, Hold, Rejected, Replay, Reserved, Uncovered
+from benchmarks.ledger.model import ALERT, MODES, PERIODS, Connection, Entry, Expected, new_hold
+from models.attempt import AttemptState, Bill, Rejected, Replay, Reserved, Uncovered
 from models.budget import BudgetDefinition
 from models.errors import IdempotencyConflict
 from tasks.adapters.ledger import Ledger
 
 WORKERS = ("w1", "w2")
-ALERT = Decimal("0.5")
-PERIODS = {"global": "daily", "worker": "daily", "policy": "monthly"}
-MODES = {"global": "hard", "worker": "hard", "policy": "elastic"}
 AMOUNTS = st.sampled_from([Decimal(n) / 1000 for n in (0, 1, 2, 3, 5, 10, 20)])
 LIMITS = st.sampled_from([Decimal(n) / 1000 for n in (5, 10, 20, 30, 40, 0)])
 CAPS = st.none() | st.sampled_from([Decimal("0.005"), Decimal("0.020")])
@@ -50,11 +47,7 @@ class LedgerMachine(RuleBasedStateMachine):
             "DELETE FROM model_selections; DELETE FROM budget_adjustments;"
             " DELETE FROM cost_budgets; DELETE FROM budget_definitions"
         )
-        self.limits: dict[str, Decimal] = {}
-        self.live: dict[tuple[str, str], Balance] = {}
-        self.caps: dict[uuid.UUID, Balance] = {}
-        self.all_entries: list[Entry] = []
-        self.attempts: dict[uuid.UUID, int] = {}
+        self.expected = Expected()
 
     @property
     def ledger(self) -> Ledger:
@@ -74,8 +67,12 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.mark_sent(entry, True)
         return multiple(*begun)
 
-    @rule(budget_type=st.sampled_from(sorted(PERIODS)), amount=LIMITS)
-    def change_limit(self, budget_type: str, amount: Decimal) -> None:
+    @rule(
+        budget_type=st.sampled_from(sorted(PERIODS)),
+        amount=LIMITS,
+        is_active=st.sampled_from([True, True, True, False]),
+    )
+    def change_limit(self, budget_type: str, amount: Decimal, is_active: bool = True) -> None:
         """A limit holds at once, in the open period too."""
         definition = BudgetDefinition.model_validate(
             {
@@ -84,14 +81,11 @@ class LedgerMachine(RuleBasedStateMachine):
                 "budget_amount": amount,
                 "mode": MODES[budget_type],
                 "alert_threshold": ALERT,
+                "is_active": is_active,
             }
         )
         self.connection.run(self.ledger.set_budget, definition)
-        self.limits[budget_type] = amount
-        for (live_type, _), balance in self.live.items():
-            if live_type == budget_type:
-                balance.limit = amount
-                balance.is_alerted &= balance.spent >= ALERT * amount
+        self.expected.change_limit(budget_type, amount if is_active else None)
 
     @rule(
         target=entries,
@@ -106,8 +100,8 @@ class LedgerMachine(RuleBasedStateMachine):
     ) -> Any:
         """A new decision, or the next attempt of an earlier one."""
         decision_id = uuid.uuid4()
-        if pick is not None and self.all_entries:
-            decision_id = self.all_entries[pick % len(self.all_entries)].hold.decision_id
+        if pick is not None and self.expected.entries:
+            decision_id = self.expected.entries[pick % len(self.expected.entries)].hold.decision_id
         entry = self.hold_money(worker, worst, min(cheap, worst), cap, decision_id)
         return multiple() if entry is None else entry
 
@@ -120,39 +114,21 @@ class LedgerMachine(RuleBasedStateMachine):
         decision_id: uuid.UUID,
     ) -> Any:
         """Admission is decided by the sums, for all budgets or none."""
-        attempt_no = self.attempts.get(decision_id, 0) + 1
+        expected = self.expected
+        attempt_no = expected.attempts.get(decision_id, 0) + 1
         hold = new_hold(decision_id, attempt_no, worker, worst, elastic, cap)
         answer = self.connection.run(self.ledger.reserve, hold)
-        parts = self._parts(hold)
-        full = [part > 0 and b.spent + b.held + part > b.limit for b, part in parts]
-        if not self.limits and worst > 0:
+        if not expected.limits and worst > 0:
             assert isinstance(answer, Uncovered), answer
             return None
+        parts = expected.parts(hold)
+        full = [part > 0 and b.spent + b.held + part > b.limit for b, part in parts]
         if any(full):
             assert isinstance(answer, Rejected), answer
             assert len(answer.blocking) == sum(full)
             return None
         assert isinstance(answer, Reserved), answer
-        for balance, part in parts:
-            balance.held += part
-        self.attempts[decision_id] = attempt_no
-        entry = Entry(
-            hold, answer.selection_id, AttemptState.RESERVED, parts, self.caps.get(decision_id)
-        )
-        self.all_entries.append(entry)
-        return entry
-
-    def _parts(self, hold: Hold) -> list[tuple[Balance, Decimal]]:
-        keys = {"global": "*", "worker": hold.worker_id or "", "policy": hold.policy}
-        parts = []
-        for budget_type, limit in self.limits.items():
-            balance = self.live.setdefault((budget_type, keys[budget_type]), Balance(limit))
-            is_hard = MODES[budget_type] == "hard"
-            parts.append((balance, hold.worst_case_usd if is_hard else hold.elastic_usd))
-        if hold.task_cap_usd is not None:
-            cap = self.caps.setdefault(hold.decision_id, Balance(hold.task_cap_usd))
-            parts.append((cap, hold.worst_case_usd))
-        return parts
+        return expected.admit(hold, answer.selection_id, parts)
 
     @rule(entry=entries, same_token=st.booleans(), same_request=st.booleans())
     def reserve_again(self, entry: Entry, same_token: bool, same_request: bool) -> None:
@@ -201,20 +177,8 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             is_late = entry.state is AttemptState.RELEASED
             assert settlement.state == ("late" if is_late else "settled")
-            self._book(entry, cost, len(settlement.alerts))
+            assert len(settlement.alerts) == self.expected.book(entry, cost)
             assert settlement.overrun_usd == max(cost - entry.hold.worst_case_usd, Decimal(0))
-
-    def _book(self, entry: Entry, cost: Decimal, alerts: int) -> None:
-        is_late = entry.state is AttemptState.RELEASED
-        expected = 0
-        for balance, part in entry.parts:
-            balance.held -= Decimal(0) if is_late else part
-            balance.spent += cost
-            if cost > 0 and not balance.is_alerted and balance.spent >= ALERT * balance.limit:
-                balance.is_alerted = balance is not entry.cap
-                expected += balance.is_alerted
-        assert alerts == expected
-        entry.state, entry.cost = AttemptState.SETTLED, cost
 
     @rule(entry=entries, right_token=st.booleans())
     def release(self, entry: Entry, right_token: bool) -> None:
@@ -224,13 +188,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.ledger.release, entry.selection_id, token, outcome="failed"
         )
         if right_token and entry.state in (AttemptState.RESERVED, AttemptState.SENT):
-            self._free(entry)
+            self.expected.free(entry)
         assert is_released == (right_token and entry.state is AttemptState.RELEASED)
-
-    def _free(self, entry: Entry) -> None:
-        for balance, part in entry.parts:
-            balance.held -= part
-        entry.state, entry.cost = AttemptState.RELEASED, Decimal(0)
 
     @rule(entry=entries, right_token=st.booleans())
     def mark_unknown(self, entry: Entry, right_token: bool) -> None:
@@ -251,7 +210,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         if entry.state is AttemptState.UNKNOWN:
             assert answer.state == "settled"
-            self._book(entry, cost, len(answer.alerts))
+            assert len(answer.alerts) == self.expected.book(entry, cost)
         else:
             assert answer.state in ("not_sent", "already_settled")
 
@@ -281,11 +240,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """What was never sent is released; what was becomes unknown."""
         report = self.connection.run(self.ledger.sweep)
         released = unknown = 0
-        for entry in self.all_entries:
+        for entry in self.expected.entries:
             if not entry.is_expired:
                 continue
             if entry.state is AttemptState.RESERVED:
-                self._free(entry)
+                self.expected.free(entry)
                 released += 1
             elif entry.state is AttemptState.SENT:
                 entry.state = AttemptState.UNKNOWN
@@ -295,12 +254,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def turn_the_day(self) -> None:
         """Daily budgets start anew; monthly ones and caps do not."""
-        self.connection.plain.execute(
-            "UPDATE cost_budgets SET period_start = period_start - %(day)s,"
-            " period_end = period_end - %(day)s WHERE budget_period = 'daily'",
-            {"day": timedelta(days=1)},
-        )
-        self.live = {key: part for key, part in self.live.items() if PERIODS[key[0]] != "daily"}
+        for days in (1000, -999):  # by way of the far past, where no row is in the way
+            self.connection.plain.execute(
+                "UPDATE cost_budgets SET period_start = period_start - %(step)s,"
+                " period_end = period_end - %(step)s WHERE budget_period = 'daily'",
+                {"step": timedelta(days=days)},
+            )
+        self.expected.turn_the_day()
 
     @rule(amount=AMOUNTS)
     def adjust(self, amount: Decimal) -> None:
@@ -308,14 +268,14 @@ class LedgerMachine(RuleBasedStateMachine):
         for state in self.connection.run(self.ledger.budgets):
             if state.budget_id is not None:
                 self.connection.run(self.ledger.adjust, state.budget_id, amount, "model")
-                self.live[state.budget_type, state.scope_key].spent += amount
+                self.expected.live[state.budget_type, state.scope_key].spent += amount
                 return
 
     @invariant()
     def balances_are_the_models(self) -> None:
         """Every balance is the model's, to the last digit."""
         for state in self.connection.run(self.ledger.budgets):
-            expected = self.live.get((state.budget_type, state.scope_key))
+            expected = self.expected.live.get((state.budget_type, state.scope_key))
             if expected is None:
                 assert (state.spent_amount, state.reserved_amount) == (0, 0)
                 continue
@@ -331,4 +291,4 @@ class LedgerMachine(RuleBasedStateMachine):
         """The ledger's own audit agrees."""
         report = self.connection.run(self.ledger.audit)
         assert report.is_clean, report.differences
-        assert report.entries == len(self.all_entries)
+        assert report.entries == len(self.expected.entries)

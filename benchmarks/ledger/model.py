@@ -17,6 +17,9 @@ from tasks.adapters.database import Database, open_database
 from tasks.adapters.ledger import Ledger
 
 T = TypeVar("T")
+ALERT = Decimal("0.5")
+PERIODS = {"global": "daily", "worker": "daily", "policy": "monthly"}
+MODES = {"global": "hard", "worker": "hard", "policy": "elastic"}
 
 
 @dataclass
@@ -40,6 +43,75 @@ class Entry:
     cap: Balance | None
     is_expired: bool = False
     cost: Decimal | None = None
+
+
+class Expected:
+    """The ledger in plain Python: limits, balances and entries."""
+
+    def __init__(self) -> None:
+        self.limits: dict[str, Decimal] = {}
+        self.live: dict[tuple[str, str], Balance] = {}
+        self.caps: dict[uuid.UUID, Balance] = {}
+        self.entries: list[Entry] = []
+        self.attempts: dict[uuid.UUID, int] = {}
+
+    def change_limit(self, budget_type: str, amount: Decimal | None) -> None:
+        """A new amount holds in the open period; None: the limit is inactive."""
+        if amount is None:
+            self.limits.pop(budget_type, None)
+            return
+        self.limits[budget_type] = amount
+        for (live_type, _), balance in self.live.items():
+            if live_type == budget_type:
+                balance.limit = amount
+                balance.is_alerted &= balance.spent >= ALERT * amount
+
+    def parts(self, hold: Hold) -> list[tuple[Balance, Decimal]]:
+        """Return the balances that a hold touches, and what it takes of each."""
+        keys = {"global": "*", "worker": hold.worker_id or "", "policy": hold.policy}
+        parts = []
+        for budget_type, limit in self.limits.items():
+            balance = self.live.setdefault((budget_type, keys[budget_type]), Balance(limit))
+            is_hard = MODES[budget_type] == "hard"
+            parts.append((balance, hold.worst_case_usd if is_hard else hold.elastic_usd))
+        if hold.task_cap_usd is not None:
+            cap = self.caps.setdefault(hold.decision_id, Balance(hold.task_cap_usd))
+            parts.append((cap, hold.worst_case_usd))
+        return parts
+
+    def admit(
+        self, hold: Hold, selection_id: uuid.UUID, parts: list[tuple[Balance, Decimal]]
+    ) -> Entry:
+        """Hold the money, and return the entry."""
+        for balance, part in parts:
+            balance.held += part
+        self.attempts[hold.decision_id] = hold.attempt_no
+        cap = self.caps.get(hold.decision_id)
+        self.entries.append(Entry(hold, selection_id, AttemptState.RESERVED, parts, cap))
+        return self.entries[-1]
+
+    def book(self, entry: Entry, cost: Decimal) -> int:
+        """Book a bill, and return how many alerts it gives."""
+        is_late = entry.state is AttemptState.RELEASED
+        alerts = 0
+        for balance, part in entry.parts:
+            balance.held -= Decimal(0) if is_late else part
+            balance.spent += cost
+            if cost > 0 and not balance.is_alerted and balance.spent >= ALERT * balance.limit:
+                balance.is_alerted = balance is not entry.cap
+                alerts += balance.is_alerted
+        entry.state, entry.cost = AttemptState.SETTLED, cost
+        return alerts
+
+    def free(self, entry: Entry) -> None:
+        """Give a hold back."""
+        for balance, part in entry.parts:
+            balance.held -= part
+        entry.state, entry.cost = AttemptState.RELEASED, Decimal(0)
+
+    def turn_the_day(self) -> None:
+        """Daily balances are history now."""
+        self.live = {key: part for key, part in self.live.items() if PERIODS[key[0]] != "daily"}
 
 
 class Connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,6 +55,8 @@ def parse_request(document: dict[str, Any]) -> RoutingRequest:
 
 
 def _run(request: RoutingRequest, trace: str, *, stream: bool) -> RoutingResult:
+    import asyncio
+
     from deployments.system import running_parts
     from tasks.adapters.settings import read_settings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,15 +15,15 @@ T = TypeVar("T")
 
 def in_runtime(work: Callable[[Runtime], Awaitable[T]]) -> T:
     """Return what `work` returns; it gets the open runtime. No Prefect is needed or started."""
+    import asyncio
+
     from deployments.system import running_parts
     from tasks.adapters.settings import Settings, read_settings
 
     async def run(settings: Settings) -> T:
-        from deployments.preparation import prepare
-        from tasks.adapters.runtime import open_runtime
+        from deployments.preparation import prepared_runtime
 
-        await prepare(settings)
-        async with open_runtime(settings) as opened:
+        async with prepared_runtime(settings) as opened:
             return await work(opened)
 
     with running_parts(read_settings(), prefect=False, notify=say) as settings:

@@ -95,4 +95,4 @@ class Dispatcher:
 
 def _due_in_s(flow_run: FlowRun, now: datetime) -> float:
     due = flow_run.next_scheduled_start_time or flow_run.expected_start_time
-    return 0.0 if due is None else (due - now).total_seconds()
+    return 0.0 if due is None else due.timestamp() - now.timestamp()

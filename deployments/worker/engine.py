@@ -69,7 +69,7 @@ async def run_in_engine(run: Run, flow: AnyFlow) -> None:
         async with engine.start():
             while engine.is_running():
                 async with engine.run_context():
-                    await engine.call_flow_fn()
+                    await engine.call_flow_fn()  # type: ignore[unused-coroutine]  # it is awaited twice
     finally:
         run.flow_run.state = _last_state(engine)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from deployments.worker.station import Station
 DUE = ("Scheduled", "Late", "AwaitingRetry", "Resuming", "Reclaimed", "AwaitingConcurrencySlot")
 ORDERS = ("Cancelling", "Cancelled", "Suspended")
 PREFIX = "prefect.flow-run."
+BACKOFF_MIN_S = 0.2
 BACKOFF_MAX_S = 5.0
 
 
@@ -30,21 +32,22 @@ async def follow_events(
     `on_link` hears whether the stream is up. A connection begins with the events of the last
     minute, so callbacks must bear old news.
     """
-    backoff_s = 0.2
+    backoff_s = BACKOFF_MIN_S
     while True:
+        began = time.monotonic()
         try:
             async with get_events_subscriber(_filter(station), 0) as subscriber:
                 on_link(True)
-                backoff_s = 0.2
                 async for event in subscriber:
                     _tell(event, on_due, on_order)
         # Prefect raises a bare Exception when it may not authenticate, and websockets its own
         # kinds; each means the same here: no push for now, the polling goes on.
         except Exception as lost:
-            station.logger.debug("no event stream: %r", lost)
+            station.logger.warning("no event stream, polling instead: %r", lost)
         on_link(False)
+        lasted = time.monotonic() - began > BACKOFF_MAX_S
+        backoff_s = BACKOFF_MIN_S if lasted else min(backoff_s * 2, BACKOFF_MAX_S)
         await asyncio.sleep(backoff_s)
-        backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 
 
 def _filter(station: Station) -> EventFilter:

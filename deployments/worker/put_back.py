@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed, Scheduled
 
 from deployments.worker.claim import claimant
@@ -36,7 +36,7 @@ async def put_back(station: Station, flow_run_id: UUID, why: str) -> None:
     if times >= RECLAIMS_MAX:
         await crash(station, flow_run_id, f"{why}; it was already put back {times} times")
         return
-    state = Scheduled(
+    state: State[None] = Scheduled(
         name=RECLAIMED,
         scheduled_time=datetime.now(UTC),
         message=f"{why}; put back ({times + 1} of {RECLAIMS_MAX})",

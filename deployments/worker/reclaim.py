@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect.client.schemas.filters import (
@@ -131,4 +131,4 @@ class Reclaimer:
 def _newest_heartbeat(workers: Sequence[Worker]) -> datetime:
     """Return the server's idea of now: whoever is alive, we among them, has just been heard."""
     heard = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time]
-    return max(heard, default=datetime.min)
+    return max(heard, default=datetime.min.replace(tzinfo=UTC))

@@ -13,15 +13,16 @@ from deployments.worker.stop import Stop
 LOOK_EVERY_S = 0.5
 
 
-async def wait_for_server(logger: Logger, stop: Stop) -> None:
-    """Return when the server answers, or when ordered to stop."""
+async def wait_for_server(logger: Logger, stop: Stop) -> bool:
+    """Return True when the server answers, False when ordered to stop before."""
     told = False
     async with get_client(httpx_settings={"timeout": httpx.Timeout(5.0)}) as client:
         while not stop.ordered.is_set():
             trouble = await client.api_healthcheck()
             if trouble is None:
-                return
+                return True
             if not told:
                 logger.warning("waiting for the Prefect server: %r", trouble)
                 told = True
             await asyncio.sleep(LOOK_EVERY_S)
+    return False

@@ -37,7 +37,6 @@ class SwitchyardWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorke
     type = "switchyard"
     job_configuration = BaseJobConfiguration
     resumable_packages: ClassVar[tuple[str, ...]] = ("flows",)
-    drain_s: ClassVar[float] = DRAIN_S
 
     _description = (
         "Runs flows inside the worker's own process: no start-up per run. The flows must be"
@@ -53,6 +52,7 @@ class SwitchyardWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorke
         self.name = f"{self._given_name(kwargs)} {self.identity}"
         self.heartbeat_interval_seconds = min(self.heartbeat_interval_seconds, HEARTBEAT_MAX_S)
         self._limit = DEFAULT_LIMIT if self._limit is None else self._limit
+        self.drain_s = DRAIN_S
         self._service: Service | None = None
 
     @staticmethod
@@ -66,10 +66,13 @@ class SwitchyardWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorke
         printer: Callable[..., None] = print,
     ) -> None:
         """Run until SIGTERM, SIGINT or cancellation; see `stop` for the threads."""
+        from deployments.worker.server import wait_for_server
         from deployments.worker.stop import LoopThread
 
         async def main(stop: Stop) -> None:
-            async with self._at_work(stop) as service:
+            if not await wait_for_server(self._logger, stop):
+                return
+            async with self._at_work() as service:
                 printer(f"Worker {self.name!r} started!")
                 if run_once:
                     await service.serve_once()
@@ -99,12 +102,10 @@ class SwitchyardWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorke
         """Leave out the base's observer of pending runs: `orders` watches every run."""
 
     @contextlib.asynccontextmanager
-    async def _at_work(self, stop: Stop) -> AsyncIterator[Service]:
+    async def _at_work(self) -> AsyncIterator[Service]:
         """Open the client that the worker and every engine share, and announce the worker."""
-        from deployments.worker.server import wait_for_server
         from deployments.worker.service import Service
 
-        await wait_for_server(self._logger, stop)
         async with AsyncClientContext():
             await self.setup()
             self._started_event = await self._emit_worker_started_event()

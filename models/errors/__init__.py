@@ -3,6 +3,7 @@
 SwitchyardError
 ├── BadInput                    exit 2: nothing was sent, nothing spent
 │   ├── InvalidRequest, InvalidPolicy, InvalidConfiguration
+│   │   └── SchemaOutdated
 │   ├── NotFound
 │   └── IdempotencyConflict     the key was used for another request
 ├── Refused                     exit 3: a budget said no
@@ -50,6 +51,7 @@ from models.errors.tree import (
     PrefectFailed,
     PriceUnknown,
     Refused,
+    SchemaOutdated,
     SwitchyardError,
     Waiting,
     WorldFailed,
@@ -104,6 +106,7 @@ __all__ = [
     "PriceUnknown",
     "Refused",
     "RequestRejected",
+    "SchemaOutdated",
     "SwitchyardError",
     "TooExpensive",
     "UpstreamFailed",

@@ -26,6 +26,10 @@ class InvalidConfiguration(BadInput):
     """An option or environment variable is wrong."""
 
 
+class SchemaOutdated(InvalidConfiguration):
+    """The database has no tables yet, or those of another version: upgrade it."""
+
+
 class NotFound(BadInput):
     """The named policy, decision or budget does not exist."""
 

@@ -18,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from models.money import ZERO_USD, Usd
+from models.money import ZERO_USD
 from models.request import OnExhausted
+from models.usd import Usd
 
 MODELS_MAX = 20
 # The seed writes claude-3-5-sonnet as Anthropic does; OpenRouter's id has a point.

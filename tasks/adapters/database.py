@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
-from models.errors import DatabaseFailed, InvalidConfiguration
+from models.errors import DatabaseFailed, InvalidConfiguration, SchemaOutdated
 from tasks.adapters.database_url import libpq_url, redacted
 from tasks.adapters.migrations import expected_schema
 
@@ -147,6 +147,6 @@ async def _refuse_other_schema(connection: AsyncConnection[Any]) -> None:
         ).fetchone()
         if row == (wanted.revision, wanted.functions):
             return
-    raise InvalidConfiguration(
+    raise SchemaOutdated(
         "the database's schema is not the one this version needs: run `switchyard db upgrade`"
     )

@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 from deployments.postgres import PostgresServer
 from deployments.prefect_server import client_environment, running_prefect_server
-from deployments.preparation import prepare
+from deployments.preparation import prepared_runtime
 from deployments.simulator import RunningSimulator, SimulatorConfig, running_simulator
-from tasks.adapters.runtime import Runtime, open_runtime
+from tasks.adapters.runtime import Runtime
 from tasks.adapters.settings import Settings
 
 
@@ -68,6 +68,5 @@ def settings(database_url: str, simulator: RunningSimulator, tmp_path: Path) -> 
 @pytest.fixture
 async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """The runtime that the steps use, over a prepared database."""
-    await prepare(settings)
-    async with open_runtime(settings) as opened:
+    async with prepared_runtime(settings) as opened:
         yield opened

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 import httpx
 
 from models.errors import InvalidConfiguration
 
+HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?\.?")
 # These refuse unknown request fields, so OpenRouter's own must not be sent to them.
 STRICT_HOSTS = ("api.openai.com", "openai.azure.com", "api.groq.com", "api.mistral.ai")
 
@@ -42,12 +44,13 @@ def checked_base_url(text: str, *, has_key: bool) -> BaseUrl:
         port = url.port
     except (httpx.InvalidURL, ValueError) as error:
         raise InvalidConfiguration(f"base URL is not a URL: {error}") from error
-    problem = _problem(url, port) or _host_problem(url.host)
-    if problem is None and has_key and url.scheme == "http" and not _is_loopback(url.host):
+    host = url.raw_host.decode("ascii")  # an international name in its ASCII form
+    problem = _problem(url, port) or _host_problem(host)
+    if problem is None and has_key and url.scheme == "http" and not _is_loopback(host):
         problem = "needs https: over plain http the API key may go to the loopback only"
     if problem is not None:
         raise InvalidConfiguration(f"base URL {_shown(url)!r} {problem}")
-    return BaseUrl(str(url).rstrip("/"), url.host, plain=url.scheme == "http")
+    return BaseUrl(str(url).rstrip("/"), host, plain=url.scheme == "http")
 
 
 def checked_key(api_key: str | None) -> str | None:
@@ -75,11 +78,15 @@ def _problem(url: httpx.URL, port: int | None) -> str | None:
         return "must not hold a user or password"
     if url.query or url.fragment:
         return "must not hold a query or fragment"
-    return "has no usable port" if port == 0 else None
+    if port is not None and not 0 < port < 65_536:
+        return "has no usable port"
+    return None
 
 
 def _host_problem(host: str) -> str | None:
     address = _address(host)
+    if address is None and not HOST_NAME.fullmatch(host):
+        return "names no usable host"
     if address is None:
         # "2130706433" and "0x7f.1" are read as addresses by some resolvers (WHATWG URL, hosts)
         last = host.rstrip(".").rpartition(".")[2]

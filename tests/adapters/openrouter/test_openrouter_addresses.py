@@ -14,7 +14,7 @@ from tasks.adapters.openrouter.base_url import checked_base_url, checked_key
     [
         ("https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1/key"),
         ("https://openrouter.ai/api/v1/", "https://openrouter.ai/api/v1/key"),
-        (" HTTPS://OpenRouter.ai:443/api/v1 ", "https://openrouter.ai/api/v1/key"),
+        (" HTTPS://OpenRouter.ai/api/v1 ", "https://openrouter.ai/api/v1/key"),
         ("http://127.0.0.1:8123/api/v1", "http://127.0.0.1:8123/api/v1/key"),
         ("http://[::1]:8123", "http://[::1]:8123/key"),
         ("http://localhost:1", "http://localhost:1/key"),
