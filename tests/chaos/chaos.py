@@ -118,7 +118,7 @@ def run_chaos(
     folder: Path, *, kills: int, database_kills: int, workers: int = 4, pause_s: float = 0.25
 ) -> Outcome:
     """Kill `kills` workers and `database_kills` servers under load, then settle and compare."""
-    draw = random.Random(7)  # noqa: S311
+    draw = random.Random(7)
     config = SimulatorConfig(latency_scale=0.05, charge_log=folder / "charges.jsonl")
     home = folder / "home"
     with running_simulator(config) as simulator, contextlib.ExitStack() as servers:

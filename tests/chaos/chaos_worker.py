@@ -33,7 +33,7 @@ async def work(name: str, done_file: Path) -> None:
 
 
 async def _next(name: str, done_file: Path) -> None:
-    number = len(done_file.read_text().splitlines()) if done_file.exists() else 0
+    number = _done(done_file)
     key = f"chaos/{name}/{number}"
     request = RoutingRequest(
         prompt=f"Is service {number} of {name} up?", task_type="simple_query", idempotency_key=key
@@ -41,6 +41,14 @@ async def _next(name: str, done_file: Path) -> None:
     caller = Caller(key=key, trace="ledger", flow_run_id=None, owner=process_owner())
     result = await route(request, caller, PLAIN_STEPS)
     line = f"{key} {result.status.value} {result.decision_id}\n"
+    _append(done_file, line)
+
+
+def _done(done_file: Path) -> int:
+    return len(done_file.read_text().splitlines()) if done_file.exists() else 0
+
+
+def _append(done_file: Path, line: str) -> None:
     handle = os.open(done_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.write(handle, line.encode())
     os.close(handle)
