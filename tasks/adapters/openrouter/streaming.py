@@ -50,9 +50,9 @@ class StreamReader:
         return judged(draft, self._measured(), wording)
 
     def _is_whole(self) -> bool:
-        """A finish reason, and the end either announced or made certain by the usage."""
+        """Two of three: a finish reason, the usage, [DONE]. Upstreams leave out any one of them."""
         draft = self._assembly.draft
-        return draft.finish_reason is not None and (self._done or draft.usage is not None)
+        return [draft.finish_reason is None, draft.usage is None, not self._done].count(True) < 2
 
     async def _payloads(self) -> AsyncGenerator[str, None]:
         parser = EventParser()

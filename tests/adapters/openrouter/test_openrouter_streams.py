@@ -214,6 +214,14 @@ async def test_stream_answered_by_plain_json_is_one_delta_and_the_completion(
     assert last.content == "Profits rose."
 
 
+async def test_stream_without_text_and_finish_is_a_bad_answer_with_its_bill(scripted, call):
+    body = sse_bytes(text("", None), chunk(choices=[], usage=USAGE | {"cost": 0}))
+    with pytest.raises(BadAnswer) as caught:
+        await read(scripted(200, body, SSE).client, call)
+    assert caught.value.hold_fate is HoldFate.SETTLED
+    assert caught.value.completion.usage.cost_usd == 0
+
+
 async def test_stream_asks_for_usage(scripted, call):
     script = scripted(200, sse_bytes(text("Hi", "stop", usage=USAGE)), SSE)
     await read(script.client, call)
