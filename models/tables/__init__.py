@@ -22,8 +22,11 @@ from models.tables.routing import (
     RoutingPolicyRow,
     RoutingPolicyVersionRow,
 )
+from models.tables.waiting import AlertRow, ApprovalRow
 
 __all__ = [
+    "AlertRow",
+    "ApprovalRow",
     "BudgetAdjustmentRow",
     "BudgetDefinitionRow",
     "CostBudgetRow",

@@ -97,6 +97,11 @@ class RoutingDecisionRow(SQLModel, table=True):
             "created_at",
             postgresql_where=text("status IN ('parked', 'awaiting_approval')"),
         ),
+        Index(
+            "routing_decisions_run",
+            "created_at",
+            postgresql_where=text("waits_in_run IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -124,13 +129,31 @@ class RoutingDecisionRow(SQLModel, table=True):
     simulated: bool = flag("false")
     created_at: datetime = instant(default=NOW, nullable=False)
     finished_at: datetime | None = instant()
+    not_before: datetime | None = instant()
+    parkings: int = whole("0")
+    waits_in_run: UUID | None = None
+    claimed_by: str | None = short_text(200)
+    claimed_until: datetime | None = instant()
 
 
 class ModelPerformanceRow(SQLModel, table=True):
     """How one model did in one window."""
 
     __tablename__ = "model_performance"
-    __table_args__ = (Index("model_performance_model", "model_name", "window_start"),)
+    __table_args__ = (
+        Index("model_performance_model", "model_name", "window_start"),
+        Index(
+            "model_performance_window",
+            "window_start",
+            "model_name",
+            "provider",
+            "policy_name",
+            "task_type",
+            "complexity",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+        ),
+    )
 
     id: UUID = key()
     model_name: str = short_text(200, nullable=False)
