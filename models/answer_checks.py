@@ -86,12 +86,13 @@ def _unsafe_parts(part: object, depth: int) -> Iterator[str]:
     """Yield what could not be checked within bounds."""
     if depth > SCHEMA_DEPTH_MAX:
         yield "nested too deeply"
-        return
-    if isinstance(part, dict):
+    elif isinstance(part, dict):
         yield from _unsafe_keywords(part)
-    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
-    for deeper in inner:
-        yield from _unsafe_parts(deeper, depth + 1)
+        for inner in part.values():
+            yield from _unsafe_parts(inner, depth + 1)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _unsafe_parts(inner, depth + 1)
 
 
 def _unsafe_keywords(part: dict[str, Any]) -> Iterator[str]:

@@ -58,7 +58,7 @@ def complexity_features(text: str, words: list[str], shape: Shape) -> dict[str, 
     added = {
         "length": min(2.0, 0.45 * math.log2(1 + shape.chars / WORD_CHARS / 60)),
         "code": min(1.0, 0.5 * fences),
-        "requirements": min(1.5, 0.25 * len(_REQUIREMENT.findall(text))),
+        "requirements": min(1.5, 0.25 * len(_REQUIREMENT.findall(text))) if "\n" in text else 0.0,
         "questions": min(1.2, 0.4 * max(0, text.count("?") - 1)),
         "reasoning": min(1.6, 0.5 * len(distinct & _REASONING)),
         "steps": min(1.2, 0.25 * len(distinct & _STEPS)),

@@ -5,42 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from models.fit import ONE, Demand, demand_on
+from models.fit import ONE, Asked, Demand, answer_room, asked_by
 from models.money import plain
-from models.plan import OutKind
+from models.plan import Considered, OutKind, out
+from models.policy import Policy
 from models.pricing import ModelCard, TokenPrice
 from models.snapshot import BudgetRoom, ModelStatistics, Snapshot
+from models.tokens import image_tokens_bound
 
 PRICE_AGE_MAX = timedelta(hours=24)  # docs/ledger.md, fail closed
-
-
-@dataclass(slots=True)
-class Out:
-    """A model that is not asked; `returns_at` is when money may change that, at the latest."""
-
-    model_id: str
-    kind: OutKind
-    reason: str
-    returns_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class Eligible:
-    """A model that may be asked if the money suffices, with the budgets that cover it."""
-
-    demand: Demand
-    budgets: tuple[BudgetRoom, ...]
-    statistics: ModelStatistics | None
-
-    @property
-    def model_id(self) -> str:
-        """The model's id."""
-        return self.demand.card.model_id
-
-    def circuit_open_until(self, now: datetime) -> datetime | None:
-        """Return until when the model must rest, None when it need not."""
-        until = self.statistics.circuit_open_until if self.statistics is not None else None
-        return until if until is not None and until > now else None
 
 
 @dataclass(slots=True)
@@ -48,6 +21,7 @@ class Field:
     """Everything of a snapshot that is the same for each of its models."""
 
     snapshot: Snapshot
+    asked: Asked
     shared_budgets: tuple[BudgetRoom, ...]
     model_budgets: tuple[BudgetRoom, ...]
     abilities: frozenset[str]
@@ -65,12 +39,18 @@ class Field:
 
 def field_of(snapshot: Snapshot) -> Field:
     """Return the shared part of the snapshot."""
-    covering = [room for room in snapshot.budgets if _covers(room, snapshot)]
+    shared, per_model = [], []
+    for room in snapshot.budgets:
+        if room.budget_type == "model":
+            per_model.append(room)
+        elif _covers(room, snapshot):
+            shared.append(room)
     needed = (*snapshot.features.abilities, *snapshot.policy.required_abilities)
     return Field(
         snapshot=snapshot,
-        shared_budgets=tuple(room for room in covering if room.budget_type != "model"),
-        model_budgets=tuple(room for room in covering if room.budget_type == "model"),
+        asked=asked_by(snapshot),
+        shared_budgets=tuple(shared),
+        model_budgets=tuple(per_model),
         abilities=frozenset(needed),
         cards={card.model_id: card for card in snapshot.cards},
         statistics={found.model_id: found for found in snapshot.statistics},
@@ -88,54 +68,59 @@ def _covers(room: BudgetRoom, snapshot: Snapshot) -> bool:
     return True
 
 
-def examine(field: Field, model_id: str) -> Eligible | Out:
+def examine(field: Field, model_id: str) -> Demand | Considered:
     """Return the model with what is asked of it, or why it is out; money left is not looked at."""
     card = field.cards.get(model_id)
     if card is None:
-        return Out(model_id, OutKind.NONE_ACTIVE, "not in the price list")
+        return out(model_id, OutKind.NONE_ACTIVE, "not in the price list")
     if card.suspended_reason is not None:
-        return Out(model_id, OutKind.NONE_ACTIVE, f"suspended: {card.suspended_reason}")
+        return out(model_id, OutKind.NONE_ACTIVE, f"suspended: {card.suspended_reason}")
     if card.price is None:
-        return Out(model_id, OutKind.PRICE, "no known price")
+        return out(model_id, OutKind.PRICE, "no known price")
     if card.priced_at < field.oldest_price_at:
         age_h = (field.snapshot.now - card.priced_at) / timedelta(hours=1)
         reason = f"the price list is {age_h:.0f} h old, more than 24 h: refresh the catalogue"
-        return Out(model_id, OutKind.PRICE, reason)
+        return out(model_id, OutKind.PRICE, reason)
     if not field.abilities <= card.abilities:
         missing = ", ".join(sorted(field.abilities - card.abilities))
-        return Out(model_id, OutKind.ABILITY, f"cannot do {missing}")
+        return out(model_id, OutKind.ABILITY, f"cannot do {missing}")
     return _priced(field, card, card.price)
 
 
-def _priced(field: Field, card: ModelCard, price: TokenPrice) -> Eligible | Out:
-    statistics = field.statistics.get(card.model_id)
-    ratio = ONE if statistics is None else min(ONE, statistics.elastic_ratio)
-    demand = demand_on(card, price, field.snapshot, ratio)
-    if demand.max_tokens < demand.tokens_floor:
+def _priced(field: Field, card: ModelCard, price: TokenPrice) -> Demand | Considered:
+    model_id, asked, image_tokens = card.model_id, field.asked, 0
+    if asked.images:
+        image_tokens = image_tokens_bound(
+            model_id, images=asked.images, images_low=asked.images_low
+        )
+    room = answer_room(card, asked, image_tokens)
+    if room < asked.tokens_floor:
         reason = (
             f"context of {card.context_tokens or 0:,} tokens too small: a prompt of up to"
-            f" {demand.prompt_tokens:,} tokens leaves less than {demand.tokens_floor} to answer"
+            f" {asked.text_tokens + image_tokens:,} tokens leaves less than"
+            f" {asked.tokens_floor} to answer"
         )
-        return Out(card.model_id, OutKind.CONTEXT, reason)
-    budgets = field.budgets_of(card.model_id)
+        return out(model_id, OutKind.CONTEXT, reason)
+    found = field.statistics.get(model_id)
+    ratio = ONE if found is None or found.elastic_ratio >= ONE else found.elastic_ratio
+    budgets = field.budgets_of(model_id)
+    demand = Demand(card, price, asked, image_tokens, room, ratio, budgets, found)
     if not budgets and demand.full_usd > 0:
-        reason = "no active budget covers a paid call"
-        return Out(card.model_id, OutKind.NO_BUDGET, reason)
-    paused = _pause(field.snapshot, demand, budgets)
-    return Eligible(demand, budgets, statistics) if paused is None else paused
+        return out(model_id, OutKind.NO_BUDGET, "no active budget covers a paid call")
+    return _pause(field.snapshot.policy, demand) or demand
 
 
-def _pause(snapshot: Snapshot, demand: Demand, budgets: tuple[BudgetRoom, ...]) -> Out | None:
+def _pause(policy: Policy, demand: Demand) -> Considered | None:
     """Return why an expensive model pauses and until when, or None."""
-    share, expensive = snapshot.policy.pause_above, snapshot.policy.expensive_above_usd
+    share, expensive = policy.pause_above, policy.expensive_above_usd
     if share is None or expensive is None or (full_usd := demand.full_usd) <= expensive:
         return None
-    for room in budgets:
+    for room in demand.budgets:
         used = room.spent_usd + room.reserved_usd
         if used >= share * room.amount_usd:
             reason = (
                 f"paused: ${plain(used)} of ${plain(room.amount_usd)} in {room.name} are used,"
                 f" and its worst case ${plain(full_usd)} is above ${plain(expensive)}"
             )
-            return Out(demand.card.model_id, OutKind.PAUSED, reason, room.period_end)
+            return out(demand.model_id, OutKind.PAUSED, reason, room.period_end)
     return None

@@ -10,8 +10,7 @@ from decimal import ROUND_DOWN, Decimal
 from models.attempt import Candidate
 from models.money import CENT_FRACTION, USD_MAX, ZERO_USD, round_up_usd
 from models.pricing import ModelCard, TokenPrice, completion_tokens_that_fit, worst_case_usd
-from models.snapshot import BudgetRoom, Snapshot
-from models.tokens import image_tokens_bound
+from models.snapshot import BudgetRoom, ModelStatistics, Snapshot
 
 # Shorter answers are cut off in mid-sentence and paid for in vain; several providers refuse less
 # than 16 tokens (openrouter.ai/docs, parameters).
@@ -22,39 +21,71 @@ CONTEXT_BYTES_PER_TOKEN = 2
 ONE = Decimal(1)
 
 
+@dataclass(slots=True)
+class Asked:
+    """What the request asks of every model alike."""
+
+    text_tokens: int
+    images: int
+    images_low: int
+    answers: int
+    max_tokens: int
+    tokens_floor: int
+
+
+def asked_by(snapshot: Snapshot) -> Asked:
+    """Return what the request asks; its own `max_tokens` goes before the policy's."""
+    features = snapshot.features
+    max_tokens = features.max_tokens or snapshot.policy.max_tokens
+    return Asked(
+        text_tokens=features.text_tokens_bound,
+        images=features.images,
+        images_low=features.images_low,
+        answers=features.answers,
+        max_tokens=max_tokens,
+        tokens_floor=min(max_tokens, TOKENS_FLOOR),
+    )
+
+
 @dataclass(slots=True)  # not frozen: ten are made per selection, and freezing trebles that time
 class Demand:
-    """What the request asks of one priced model, before any money is looked at.
+    """One priced model and what is asked of it, before any money is looked at.
 
-    `max_tokens` is the longest answer that this model can give, `asked_tokens` the one asked for.
+    `max_tokens` is the longest answer that this model can give; `budgets` pay for the call.
     """
 
     card: ModelCard
     price: TokenPrice
-    prompt_tokens: int
-    images: int
-    answers: int
-    asked_tokens: int
+    asked: Asked
+    image_tokens: int
     max_tokens: int
     ratio: Decimal
+    budgets: tuple[BudgetRoom, ...]
+    statistics: ModelStatistics | None
 
     @property
-    def tokens_floor(self) -> int:
-        """The shortest answer worth paying for."""
-        return min(self.asked_tokens, TOKENS_FLOOR)
+    def model_id(self) -> str:
+        """The model's id."""
+        return self.card.model_id
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The most tokens that text and images become."""
+        return self.asked.text_tokens + self.image_tokens
 
     @property
     def full_usd(self) -> Decimal:
         """The worst case of the whole answer asked for: the same answer of every model compares."""
-        return self.worst_usd(self.asked_tokens)
+        return self.worst_usd(self.asked.max_tokens)
 
     def worst_usd(self, max_tokens: int) -> Decimal:
         """Return the most that one call with this clamp can cost."""
+        asked = self.asked
         return worst_case_usd(
             self.price,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=max_tokens * self.answers,
-            images=self.images,
+            prompt_tokens=asked.text_tokens + self.image_tokens,
+            completion_tokens=max_tokens * asked.answers,
+            images=asked.images,
         )
 
     def candidate(self, max_tokens: int, worst: Decimal) -> Candidate:
@@ -66,51 +97,48 @@ class Demand:
             max_tokens=max_tokens,
             prompt_tokens_bound=self.prompt_tokens,
             worst_case_usd=worst,
-            elastic_usd=worst if self.ratio == ONE else round_up_usd(worst * self.ratio),
+            elastic_usd=worst if self.ratio is ONE else round_up_usd(worst * self.ratio),
         )
 
 
-def demand_on(card: ModelCard, price: TokenPrice, snapshot: Snapshot, ratio: Decimal) -> Demand:
-    """Return what the request asks of this model; a `max_tokens` below 1: the context is too small.
+def answer_room(card: ModelCard, asked: Asked, image_tokens: int) -> int:
+    """Return the longest answer that the model can give; below 1: its context is too small.
 
     A prompt of 12,000 bytes is held as 12,016 tokens, but taken as 6,008 of the context.
     """
-    features = snapshot.features
-    text_tokens, images = features.text_tokens_bound, features.images
-    image_tokens = 0
-    if images:
-        image_tokens = image_tokens_bound(
-            card.model_id, images=images, images_low=features.images_low
-        )
-    asked = room = features.max_tokens or snapshot.policy.max_tokens
+    room, context = asked.max_tokens, card.context_tokens
     if card.completion_tokens_max is not None and card.completion_tokens_max < room:
         room = card.completion_tokens_max
-    if card.context_tokens is not None:  # image bounds are far above the usual: half at most
-        taken = text_tokens // CONTEXT_BYTES_PER_TOKEN
-        taken += min(image_tokens, card.context_tokens // 2)
-        room = min(room, card.context_tokens - taken)
-    return Demand(
-        card, price, text_tokens + image_tokens, images, features.answers, asked, room, ratio
-    )
+    if context is not None:
+        left = context - asked.text_tokens // CONTEXT_BYTES_PER_TOKEN
+        if image_tokens:  # image bounds are far above the usual: half of the context at most
+            left -= min(image_tokens, context // 2)
+        if left < room:
+            room = left
+    return room
 
 
-def fitted(demand: Demand, available_usd: Decimal) -> Candidate | None:
+def fitted(
+    demand: Demand, available_usd: Decimal, whole_usd: Decimal | None = None
+) -> Candidate | None:
     """Return the step with the longest answer that fits, or None when even the floor does not.
+
+    `whole_usd` is the worst case of the longest answer, where it is known already.
 
     1,000 prompt tokens at 0.15 and answers at 0.60 USD per million, $0.001 left:
     (0.001 - 0.00015) / 0.0000006 = 1,416 tokens.
     """
-    worst = demand.worst_usd(demand.max_tokens)
+    worst = demand.worst_usd(demand.max_tokens) if whole_usd is None else whole_usd
     if worst <= available_usd:
         return demand.candidate(demand.max_tokens, worst)
     tokens = completion_tokens_that_fit(
         demand.price,
         prompt_tokens=demand.prompt_tokens,
         available_usd=available_usd,
-        images=demand.images,
+        images=demand.asked.images,
     )
-    tokens //= demand.answers
-    if tokens < demand.tokens_floor:
+    tokens //= demand.asked.answers
+    if tokens < demand.asked.tokens_floor:
         return None
     return demand.candidate(tokens, demand.worst_usd(tokens))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -30,14 +30,24 @@ class OutKind(StrEnum):
     DEARER = "dearer"  # fine, but dearer than the model whose fallback it would be
 
 
-@dataclass(frozen=True, slots=True)
-class Considered:
-    """One model that was looked at: its attempt number when it is in, and the reason in words."""
+class Considered(NamedTuple):  # ten are made per selection: a tuple costs a third
+    """One model that was looked at: its attempt number when it is in, and the reason in words.
+
+    `returns_at` is when money may let it in, at the latest.
+    """
 
     model_id: str
     attempt: int | None
     kind: OutKind | None
     reason: str
+    returns_at: datetime | None = None
+
+
+def out(
+    model_id: str, kind: OutKind, reason: str, returns_at: datetime | None = None
+) -> Considered:
+    """Return a model that is not asked."""
+    return Considered(model_id, None, kind, reason, returns_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,8 @@ class Plan:
     def document(self) -> dict[str, Any]:
         """Return the plan as a JSON document."""
         made: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        fields = Considered._fields
+        made["considered"] = [dict(zip(fields, one, strict=True)) for one in made["considered"]]
         return made
 
 

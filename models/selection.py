@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from models.attempt import Candidate
-from models.eligibility import Eligible, Out, examine, field_of
-from models.fit import Room, fitted, money_returns_at, room_in
+from models.eligibility import examine, field_of
+from models.fit import Demand, Room, fitted, money_returns_at, room_in
 from models.money import ZERO_USD, plain, round_up_usd
-from models.plan import Considered, OutKind, Plan, Refusal
+from models.plan import Considered, OutKind, Plan, Refusal, out
 from models.ranking import ranked, rested
 from models.request import OnExhausted
 from models.snapshot import Snapshot, from_json
@@ -32,13 +32,23 @@ _BLAME = (
 
 
 @dataclass(slots=True)
+class _Step:
+    """One attempt of the plan, with the worst case of the whole answer asked for."""
+
+    demand: Demand
+    candidate: Candidate
+    full_usd: Decimal
+
+
+@dataclass(slots=True)
 class _Draft:
     """A plan in the making."""
 
     snapshot: Snapshot
     notes: list[str]
-    chosen: list[tuple[Eligible, Candidate]] = field(default_factory=list)
-    outs: list[Out] = field(default_factory=list)
+    no_dearer: bool
+    chosen: list[_Step] = field(default_factory=list)
+    outs: list[Considered] = field(default_factory=list)
 
 
 def select(snapshot: Snapshot) -> Plan:
@@ -47,7 +57,8 @@ def select(snapshot: Snapshot) -> Plan:
     Steps 5 to 7 of the seed's decision flow: the policy's models, their recent performance, the
     first ones by priority whose worst case fits what is left.
     """
-    draft = _Draft(snapshot, _opening(snapshot))
+    notes = [snapshot.classification.reason(), snapshot.policy_reason]
+    draft = _Draft(snapshot, notes, snapshot.policy.fallbacks == "no_dearer")
     if snapshot.features.unbounded:
         parts = ", ".join(snapshot.features.unbounded)
         message = f"the request holds {parts}: its cost has no bound, so nothing can hold it"
@@ -56,9 +67,13 @@ def select(snapshot: Snapshot) -> Plan:
         message = f"policy {snapshot.policy.name} is inactive"
         return _refused(draft, OutKind.NONE_ACTIVE, message)
     order = _eligible_in_order(draft)
+    patient = snapshot.on_exhausted is not OnExhausted.DOWNGRADE
     for number, one in enumerate(order):
-        if _waits(draft, one):
+        if patient and not draft.chosen and _waits(draft, one):
             draft.outs += [_spared(other, one) for other in order[number + 1 :]]
+            break
+        if len(draft.chosen) == ATTEMPTS_MAX:
+            draft.outs += [_not_needed(other) for other in order[number:]]
             break
         _consider(draft, one)
     return _planned(draft) if draft.chosen else _refused(draft)
@@ -69,16 +84,12 @@ def replay(snapshot_json: str | bytes) -> Plan:
     return select(from_json(snapshot_json))
 
 
-def _opening(snapshot: Snapshot) -> list[str]:
-    return [snapshot.classification.reason(), snapshot.policy_reason]
-
-
-def _eligible_in_order(draft: _Draft) -> list[Eligible]:
+def _eligible_in_order(draft: _Draft) -> list[Demand]:
     snapshot = draft.snapshot
     common, eligible = field_of(snapshot), []
     for model_id in _model_ids(draft):
         found = examine(common, model_id)
-        if isinstance(found, Out):
+        if isinstance(found, Considered):
             draft.outs.append(found)
         else:
             eligible.append(found)
@@ -97,89 +108,87 @@ def _model_ids(draft: _Draft) -> list[str]:
     return [entry.model for entry in draft.snapshot.policy.ordered_models()]
 
 
-def _waits(draft: _Draft, one: Eligible) -> bool:
+def _waits(draft: _Draft, one: Demand) -> bool:
     """Say whether a caller who would rather wait or stop than get less must do so now.
 
     Only budgets are waited for: what the limit per task cuts stays cut, and the next model may
     suit it.
     """
-    snapshot = draft.snapshot
-    if draft.chosen or snapshot.on_exhausted is OnExhausted.DOWNGRADE:
-        return False
-    whole = fitted(one.demand, snapshot.task_cap_usd)
-    room = room_in(one.budgets, one.demand.ratio)
+    whole = fitted(one, draft.snapshot.task_cap_usd)
+    room = room_in(one.budgets, one.ratio)
     if whole is None or whole.worst_case_usd <= room.available_usd:
         return False
     draft.outs.append(_too_dear(draft, one, whole.worst_case_usd, room))
     return True
 
 
-def _consider(draft: _Draft, one: Eligible) -> None:
+def _consider(draft: _Draft, one: Demand) -> None:
     """Add the model to the plan, or say why not."""
-    if len(draft.chosen) == ATTEMPTS_MAX:
-        draft.outs.append(Out(one.model_id, OutKind.NOT_NEEDED, "three attempts are planned"))
-        return
-    before = draft.chosen[-1] if draft.chosen else None
-    if draft.snapshot.policy.fallbacks == "any":
-        before = None
-    if before is not None and one.demand.full_usd > before[0].demand.full_usd:
-        draft.outs.append(_dearer(one, before[0]))
+    before = draft.chosen[-1] if draft.chosen and draft.no_dearer else None
+    full_usd = one.full_usd
+    if before is not None and full_usd > before.full_usd:
+        draft.outs.append(_dearer(one, full_usd, before))
         return
     room = _room(draft, one, before)
-    candidate = fitted(one.demand, room.available_usd)
+    whole_usd = full_usd if one.max_tokens == one.asked.max_tokens else None
+    candidate = fitted(one, room.available_usd, whole_usd)
     if candidate is None:
-        least = one.demand.worst_usd(one.demand.tokens_floor)
+        least = one.worst_usd(one.asked.tokens_floor)
         draft.outs.append(_too_dear(draft, one, least, room))
         return
-    if candidate.max_tokens < one.demand.max_tokens:
+    if candidate.max_tokens < one.max_tokens:
         draft.notes.append(
-            f"{one.model_id}: answer cut to {candidate.max_tokens} of {one.demand.max_tokens}"
+            f"{one.model_id}: answer cut to {candidate.max_tokens} of {one.max_tokens}"
             f" tokens, so that its worst case fits the ${plain(room.available_usd)} of"
             f" {room.tightest}"
         )
-    draft.chosen.append((one, candidate))
+    draft.chosen.append(_Step(one, candidate, full_usd))
 
 
-def _room(draft: _Draft, one: Eligible, before: tuple[Eligible, Candidate] | None) -> Room:
+def _room(draft: _Draft, one: Demand, before: _Step | None) -> Room:
     """Return what the attempt may cost: budgets, the limit per task, and a dearer hold before."""
-    room, cap = room_in(one.budgets, one.demand.ratio), draft.snapshot.task_cap_usd
+    room, cap = room_in(one.budgets, one.ratio), draft.snapshot.task_cap_usd
     if cap < room.available_usd:
         room = Room(cap, "the limit per task")
-    if before is not None and before[1].worst_case_usd < room.available_usd:
-        room = Room(before[1].worst_case_usd, f"the hold of {before[0].model_id}")
+    if before is not None and before.candidate.worst_case_usd < room.available_usd:
+        room = Room(before.candidate.worst_case_usd, f"the hold of {before.demand.model_id}")
     return room
 
 
-def _too_dear(draft: _Draft, one: Eligible, needed_usd: Decimal, room: Room) -> Out:
+def _too_dear(draft: _Draft, one: Demand, needed_usd: Decimal, room: Room) -> Considered:
     snapshot = draft.snapshot
     returns_at = None
     if needed_usd <= snapshot.task_cap_usd:
-        returns_at = money_returns_at(one.budgets, needed_usd, one.demand.ratio, snapshot.now)
+        returns_at = money_returns_at(one.budgets, needed_usd, one.ratio, snapshot.now)
     reason = (
         f"worst case of at least ${plain(needed_usd)} is above the"
         f" ${plain(max(ZERO_USD, room.available_usd))} left in {room.tightest}"
     )
-    return Out(one.model_id, OutKind.MONEY, reason, returns_at)
+    return out(one.model_id, OutKind.MONEY, reason, returns_at)
 
 
-def _dearer(one: Eligible, before: Eligible) -> Out:
+def _not_needed(one: Demand) -> Considered:
+    return out(one.model_id, OutKind.NOT_NEEDED, "three attempts are planned")
+
+
+def _dearer(one: Demand, full_usd: Decimal, before: _Step) -> Considered:
     reason = (
-        f"no fallback: worst case ${plain(one.demand.full_usd)} is dearer than the"
-        f" ${plain(before.demand.full_usd)} of {before.model_id}, and the policy's fallbacks are"
+        f"no fallback: worst case ${plain(full_usd)} is dearer than the"
+        f" ${plain(before.full_usd)} of {before.demand.model_id}, and the policy's fallbacks are"
         " no_dearer"
     )
-    return Out(one.model_id, OutKind.DEARER, reason)
+    return out(one.model_id, OutKind.DEARER, reason)
 
 
-def _spared(one: Eligible, first: Eligible) -> Out:
+def _spared(one: Demand, first: Demand) -> Considered:
     reason = f"not asked: {first.model_id} does not fit, and no downgrade is wanted"
-    return Out(one.model_id, OutKind.NOT_NEEDED, reason)
+    return out(one.model_id, OutKind.NOT_NEEDED, reason)
 
 
 def _planned(draft: _Draft) -> Plan:
-    candidates = tuple(candidate for _, candidate in draft.chosen)
+    candidates = tuple([step.candidate for step in draft.chosen])
     limit = _approval_limit(draft.snapshot)
-    dearest = max(candidate.worst_case_usd for candidate in candidates)
+    dearest = max([candidate.worst_case_usd for candidate in candidates])
     needs_approval = limit is not None and dearest > limit
     if needs_approval and limit is not None:
         draft.notes.append(f"needs approval: worst case ${plain(dearest)} is above ${plain(limit)}")
@@ -192,7 +201,7 @@ def _planned(draft: _Draft) -> Plan:
         candidates=candidates,
         considered=(considered := _considered(draft)),
         reasons=_reasons(draft, considered),
-        estimated_cost_usd=_expected_usd(draft.snapshot, *draft.chosen[0]),
+        estimated_cost_usd=_expected_usd(draft.snapshot, draft.chosen[0]),
         needs_approval=needs_approval,
         possible_overshoot_usd=overshoot,
     )
@@ -200,33 +209,35 @@ def _planned(draft: _Draft) -> Plan:
 
 def _approval_limit(snapshot: Snapshot) -> Decimal | None:
     """Return the stricter of the request's and the policy's limit."""
-    limits = (snapshot.features.approval_above_usd, snapshot.policy.approval_above_usd)
-    return min((limit for limit in limits if limit is not None), default=None)
+    asked, limit = snapshot.features.approval_above_usd, snapshot.policy.approval_above_usd
+    if asked is None or limit is None:
+        return limit if asked is None else asked
+    return min(asked, limit)
 
 
 def _overshoot(draft: _Draft) -> Decimal:
     """Return the most by which one attempt's bill may exceed what an elastic budget holds."""
-    return max(
-        (
-            candidate.worst_case_usd - candidate.elastic_usd
-            for one, candidate in draft.chosen
-            if any(room.mode == "elastic" for room in one.budgets)
-        ),
-        default=ZERO_USD,
-    )
+    over = ZERO_USD
+    for step in draft.chosen:
+        candidate = step.candidate
+        held_less = candidate.elastic_usd is not candidate.worst_case_usd
+        if held_less and any(room.mode == "elastic" for room in step.demand.budgets):
+            over = max(over, candidate.worst_case_usd - candidate.elastic_usd)
+    return over
 
 
-def _expected_usd(snapshot: Snapshot, one: Eligible, candidate: Candidate) -> Decimal:
+def _expected_usd(snapshot: Snapshot, step: _Step) -> Decimal:
     """Return what the attempt will probably cost; never more than its worst case."""
+    one, candidate = step.demand, step.candidate
     known = one.statistics.completion_tokens_avg if one.statistics is not None else None
     tokens = min(ANSWER_TOKENS, candidate.max_tokens // ANSWER_SHARE) if known is None else known
-    images = one.demand.prompt_tokens - snapshot.features.text_tokens_bound
+    images = one.prompt_tokens - snapshot.features.text_tokens_bound
     price = candidate.price
     expected = round_up_usd(
         price.prompt_usd * (snapshot.features.text_tokens_estimate + images)
-        + price.completion_usd * tokens * one.demand.answers
+        + price.completion_usd * tokens * one.asked.answers
         + price.request_usd
-        + price.image_usd * one.demand.images
+        + price.image_usd * one.asked.images
     )
     return min(expected, candidate.worst_case_usd)
 
@@ -235,15 +246,15 @@ def _considered(draft: _Draft) -> tuple[Considered, ...]:
     """Return every model once, chosen ones first, in the order of their attempts."""
     chosen = [
         Considered(
-            candidate.model_id,
+            step.candidate.model_id,
             number,
             None,
-            f"attempt {number}: up to {candidate.max_tokens} tokens,"
-            f" worst case ${plain(candidate.worst_case_usd)}",
+            f"attempt {number}: up to {step.candidate.max_tokens} tokens,"
+            f" worst case ${plain(step.candidate.worst_case_usd)}",
         )
-        for number, (_, candidate) in enumerate(draft.chosen, start=1)
+        for number, step in enumerate(draft.chosen, start=1)
     ]
-    return (*chosen, *(Considered(out.model_id, None, out.kind, out.reason) for out in draft.outs))
+    return (*chosen, *draft.outs)
 
 
 def _reasons(draft: _Draft, considered: tuple[Considered, ...]) -> tuple[str, ...]:
@@ -252,12 +263,12 @@ def _reasons(draft: _Draft, considered: tuple[Considered, ...]) -> tuple[str, ..
 
 def _refused(draft: _Draft, kind: OutKind | None = None, message: str = "") -> Plan:
     if kind is None:
-        kinds = {out.kind for out in draft.outs}
+        kinds = {one.kind for one in draft.outs}
         kind = next(blame for blame in _BLAME if blame in kinds)
         message = "no model can take this request: " + "; ".join(
-            f"{out.model_id}: {out.reason}" for out in draft.outs
+            f"{one.model_id}: {one.reason}" for one in draft.outs
         )
-    returns = [out.returns_at for out in draft.outs if out.returns_at is not None]
+    returns = [one.returns_at for one in draft.outs if one.returns_at is not None]
     parks = draft.snapshot.on_exhausted is OnExhausted.PARK and bool(returns)
     return Plan(
         candidates=(),

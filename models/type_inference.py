@@ -26,7 +26,7 @@ _QUESTION_WORDS = frozenset(
 # What the shape of a text says, where its words leave the question open.
 _STACK_VOTES = (("investigate_error", 1.4), ("fix_bug", 0.7))
 _LOG_VOTES = (("analyze_logs", 1.8), ("investigate_error", 0.6))
-_DIFF_VOTES = (("code_review", 1.2), ("create_pr", 1.0))
+_DIFF_VOTES = (("code_review", 2.0), ("create_pr", 1.0))
 _CODE_VOTES = (
     ("explain_code", 0.6),
     ("refactor", 0.6),
@@ -44,7 +44,8 @@ def infer_task_type(text: str, words: list[str], known: Collection[str]) -> tupl
     Every piece of evidence counts once, at its best place in the text.
     """
     scores = _word_scores(words)
-    _add_shape(scores, text, asks=bool(words) and words[0] in _QUESTION_WORDS)
+    if "\n" in text or "```" in text or "Error: " in text:  # else it has no shape to speak of
+        _add_shape(scores, text, asks=bool(words) and words[0] in _QUESTION_WORDS)
     best, score = GENERAL, 0.0
     for name, total in scores.items():
         if total > score and name in known:

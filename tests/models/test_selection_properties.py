@@ -118,7 +118,7 @@ def covering(snapshot: Snapshot, model_id: str) -> list[BudgetRoom]:
 
 
 @given(snapshots())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_select_never_plans_an_attempt_that_does_not_fit(snapshot):
     for candidate in select(snapshot).candidates:
         assert candidate.worst_case_usd <= snapshot.task_cap_usd
@@ -129,7 +129,7 @@ def test_select_never_plans_an_attempt_that_does_not_fit(snapshot):
 
 
 @given(snapshots())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_select_either_plans_or_refuses_and_explains_every_model_once(snapshot):
     plan = select(snapshot)
     assert (plan.refusal is None) is bool(plan.candidates)
@@ -148,7 +148,7 @@ def test_select_either_plans_or_refuses_and_explains_every_model_once(snapshot):
 
 
 @given(snapshots())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_select_plans_no_dearer_hold_after_a_failure_unless_the_policy_says_any(snapshot):
     holds = [candidate.worst_case_usd for candidate in select(snapshot).candidates]
     if snapshot.policy.fallbacks == "no_dearer":
@@ -156,7 +156,7 @@ def test_select_plans_no_dearer_hold_after_a_failure_unless_the_policy_says_any(
 
 
 @given(snapshots(), usd)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_select_is_never_emptied_by_more_money_in_the_budgets(snapshot, more):
     richer = replace(
         snapshot,
@@ -168,7 +168,7 @@ def test_select_is_never_emptied_by_more_money_in_the_budgets(snapshot, more):
 
 
 @given(snapshots(), usd)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_select_is_never_emptied_by_a_higher_limit_when_it_may_downgrade(snapshot, more):
     """Who would rather wait than get less may have to wait longer for a longer answer."""
     features = replace(snapshot.features, on_exhausted=OnExhausted.DOWNGRADE)
@@ -185,7 +185,7 @@ def test_select_is_never_emptied_by_a_higher_limit_when_it_may_downgrade(snapsho
 
 
 @given(snapshots())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_replay_gives_the_same_plan_after_a_trip_through_json(snapshot):
     plan, text = select(snapshot), snapshot.to_json()
     assert from_json(text) == snapshot
