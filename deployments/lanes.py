@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from models.decision import Caller
 from models.errors import PrefectFailed
@@ -39,6 +39,18 @@ async def _as_plain(request: RoutingRequest) -> RoutingResult:
         flow_run_id=None,
         owner=runtime().owner,
     )
+    return await route(request, caller, PLAIN_STEPS)
+
+
+async def resume_here(decision_id: UUID) -> RoutingResult:
+    """Go on with a released decision in this process, where no flow run can (lane `ledger`)."""
+    from flows.decision import route
+    from tasks.steps import PLAIN_STEPS, finished_result, stored_request
+
+    if (done := await finished_result(decision_id)) is not None:
+        return done
+    request, key = await stored_request(decision_id)
+    caller = Caller(key=key, trace="ledger", flow_run_id=None, owner=runtime().owner)
     return await route(request, caller, PLAIN_STEPS)
 
 

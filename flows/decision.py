@@ -16,6 +16,7 @@ from models.plan import Plan
 from models.request import OnExhausted, RoutingRequest
 from models.result import RoutingResult, Status
 from models.snapshot import Snapshot
+from models.waiting import money_back_at, rest_s
 from tasks.steps import Steps
 
 
@@ -26,18 +27,25 @@ async def route(request: RoutingRequest, caller: Caller, steps: Steps) -> Routin
         return arrival.stored
     snapshot = await steps.check_budget(arrival)  # 3, 4
     plan = await steps.select_model(arrival, snapshot)  # 5, 6, 7, 8
-    ending = refused(snapshot, plan) or await make_attempts(arrival, snapshot, plan, steps)  # 9
+    ending = refused(plan) or await make_attempts(arrival, snapshot, plan, steps)  # 9
     return await steps.record_outcome(arrival, ending)  # 10, 11
 
 
-def refused(snapshot: Snapshot, plan: Plan) -> Ending | None:
+def refused(plan: Plan) -> Ending | None:
     """Return the ending of a plan that allows no attempt now, else None."""
     if plan.needs_approval:
         return Ending(plan, Status.AWAITING_APPROVAL, None, ())
     if plan.refusal is None:
         return None
-    status = _without_money(snapshot) if plan.refusal.kind == "money" else Status.REJECTED
-    return Ending(plan, status, None, ())  # the plan's own reasons end with the refusal
+    parks = plan.refusal.action == "park"
+    # the plan's own reasons end with the refusal
+    return Ending(
+        plan,
+        Status.PARKED if parks else Status.REJECTED,
+        None,
+        (),
+        resume_after=plan.refusal.period_end if parks else None,
+    )
 
 
 @dataclass(slots=True)
@@ -49,10 +57,15 @@ class Course:
     status: Status = Status.FAILED
     waited_for: set[str] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
+    resume_after: datetime | None = None
+    rest_s: float | None = None
 
     def ending(self, plan: Plan, status: Status, completion: Completion | None = None) -> Ending:
         """Return the ending that this course leads to."""
-        return Ending(plan, status, completion, tuple(self.reasons))
+        reasons = tuple(self.reasons)
+        if status is not Status.PARKED:
+            return Ending(plan, status, completion, reasons)
+        return Ending(plan, status, completion, reasons, self.resume_after, self.rest_s)
 
 
 async def make_attempts(arrival: Arrival, snapshot: Snapshot, plan: Plan, steps: Steps) -> Ending:
@@ -69,6 +82,8 @@ async def make_attempts(arrival: Arrival, snapshot: Snapshot, plan: Plan, steps:
         except (BudgetExceeded, NoBudget) as refusal:
             course.reasons.append(f"{order.candidate.model_id}: {refusal}")
             course.status = _without_money(snapshot)
+            if isinstance(refusal, BudgetExceeded):
+                course.resume_after = money_back_at(snapshot.budgets, refusal.blocking)
             course.waiting.popleft()
         except UpstreamFailed as failure:
             course.reasons.append(f"{order.candidate.model_id}: {failure}")
@@ -94,6 +109,7 @@ async def _after_failure(
             course.status = Status.FAILED
             course.waiting.popleft()
         case Move.PARK:
+            course.rest_s = rest_s(failure)
             return _without_money(snapshot)
         case Move.STOP:
             return Status.FAILED
@@ -115,10 +131,9 @@ def _order(arrival: Arrival, snapshot: Snapshot, candidate: Candidate, number: i
 
 
 def _left_s(arrival: Arrival) -> float:
-    deadline_s = arrival.request.deadline_s
-    if deadline_s is None:
+    if arrival.deadline_at is None:
         return 3600.0
-    return deadline_s - (datetime.now(UTC) - arrival.arrived_at).total_seconds()
+    return (arrival.deadline_at - datetime.now(UTC)).total_seconds()
 
 
 def _without_money(snapshot: Snapshot) -> Status:

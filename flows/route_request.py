@@ -10,17 +10,26 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 
 from flows.decision import route
+from flows.suspension import ask_person, may_suspend, suspend_until_released
 from models.decision import Caller
 from models.errors import InvalidRequest
 from models.request import RoutingRequest
 from models.result import RoutingResult, Status
+from models.waiting import WAITING
 from tasks.check_budget import check_budget
 from tasks.classify_request import classify_request
 from tasks.execute_request import execute_request
 from tasks.record_outcome import record_outcome
 from tasks.select_model import select_model
-from tasks.steps import Steps, process_owner, shared_runtime, stored_request
+from tasks.steps import (
+    Steps,
+    finished_result,
+    process_owner,
+    shared_runtime,
+    stored_request,
+)
 
+OUR_TAGS = ("policy:", "type:", "status:", "model:", "worker:", "simulated")
 PREFECT_STEPS = Steps(
     classify_request=classify_request,
     check_budget=check_budget,
@@ -38,28 +47,44 @@ async def route_request(
 
     Give the request itself, or the id of a stored one (for requests above Prefect's 512 KB, and
     for parked work that is released). The result is the result document; a failed request ends
-    the run Failed, a refused or waiting one ends it Completed under that name.
+    the run Failed, a refused one ends it Completed under that name. One that waits for money or
+    for a person suspends a run of a deployment; any other run ends Completed under that name.
     """
     async with shared_runtime():
-        asked = await _request(request, request_id)
+        if request_id is not None and (done := await finished_result(request_id)) is not None:
+            return final_state(done)
+        asked, key = await _request(request, request_id)
         run_id = UUID(str(flow_run.id))
         caller = Caller(
-            key=asked.caller_key() or f"run:{run_id}",
-            trace="flow",
-            flow_run_id=run_id,
-            owner=process_owner(),
+            key=key or f"run:{run_id}", trace="flow", flow_run_id=run_id, owner=process_owner()
         )
-        result = await route(asked, caller, PREFECT_STEPS)
+        result = await _route_and_wait(asked, caller)
         await label_run(run_id, result)
     return final_state(result)
 
 
-async def _request(request: RoutingRequest | None, request_id: UUID | None) -> RoutingRequest:
+async def _request(
+    request: RoutingRequest | None, request_id: UUID | None
+) -> tuple[RoutingRequest, str | None]:
     if request is not None and request_id is None:
-        return request
+        return request, request.caller_key()
     if request_id is not None and request is None:
         return await stored_request(request_id)
     raise InvalidRequest("give exactly one of request and request_id")
+
+
+async def _route_and_wait(asked: RoutingRequest, caller: Caller) -> RoutingResult:
+    """Route, and suspend this run where the request waits and Prefect allows it."""
+    result = await route(asked, caller, PREFECT_STEPS)
+    if result.status in WAITING and may_suspend():
+        await label_run(UUID(str(flow_run.id)), result)
+    if result.status is Status.AWAITING_APPROVAL and may_suspend():
+        await ask_person(result)
+        result = await route(asked, caller, PREFECT_STEPS)
+    if result.status is Status.PARKED and may_suspend():
+        await suspend_until_released(result)
+        result = await route(asked, caller, PREFECT_STEPS)
+    return result
 
 
 async def label_run(run_id: UUID, result: RoutingResult) -> None:
@@ -73,7 +98,8 @@ async def label_run(run_id: UUID, result: RoutingResult) -> None:
         tags.append("simulated")
     name = f"{result.policy} · {result.task_type} · {result.model or result.status}"
     async with get_client() as client:
-        await client.update_flow_run(run_id, name=name, tags=[*flow_run.tags, *tags])
+        kept = [tag for tag in flow_run.tags if not tag.startswith(OUR_TAGS)]
+        await client.update_flow_run(run_id, name=name, tags=[*kept, *tags])
 
 
 def final_state(result: RoutingResult) -> State[RoutingResult]:

@@ -14,6 +14,7 @@ from models.plan import Plan
 from models.policy import Policy
 from models.request import RoutingRequest, Trace
 from models.result import RoutingResult, Status
+from models.waiting import Approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Arrival:
 
     `stored` is the result of an earlier arrival under the same key; then nothing more is done.
     `attempts_made` counts the attempts that a crashed or refused earlier run left behind.
+    `approval` is set when a person approved the stored plan; then that plan is followed.
     """
 
     decision_id: UUID
@@ -48,6 +50,8 @@ class Arrival:
     stored: RoutingResult | None = None
     attempts_made: int = 0
     resumed: bool = False
+    deadline_at: datetime | None = None
+    approval: Approval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,15 @@ class AttemptOrder:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the attempts of a decision ended; `reasons` tell what happened on the way."""
+    """How the attempts of a decision ended; `reasons` tell what happened on the way.
+
+    For parked work: `resume_after` is when money is back at the latest, `rest_s` how long it makes
+    no sense to try again.
+    """
 
     plan: Plan | None
     status: Status
     completion: Completion | None
     reasons: tuple[str, ...]
+    resume_after: datetime | None = None
+    rest_s: float | None = None

@@ -15,10 +15,20 @@ from models.request import RoutingRequest
 from models.result import RoutingResult
 from models.snapshot import Snapshot
 from tasks.adapters import attempts, decisions
-from tasks.adapters.decisions import stored_request
+from tasks.adapters.decisions import finished_result, stored_request
 from tasks.adapters.runtime import process_owner, shared_runtime
+from tasks.adapters.waiting_runs import answer_by_form, note_suspension
 
-__all__ = ["PLAIN_STEPS", "Steps", "process_owner", "shared_runtime", "stored_request"]
+__all__ = [
+    "PLAIN_STEPS",
+    "Steps",
+    "answer_by_form",
+    "finished_result",
+    "note_suspension",
+    "process_owner",
+    "shared_runtime",
+    "stored_request",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
-from models.answer_checks import check_answer
-
-from models.attempt import Bill, Hold, Rejected, Replay, Reserved, Uncovered
+from models.attempt import Hold, Rejected, Replay, Reserved, Uncovered
 from models.completion import Completion, StreamDelta
 from models.decision import AttemptOrder
-from models.errors import (
-    AnswerRejected,
-    BudgetExceeded,
-    HoldFate,
-    NeverSent,
-    NoBudget,
-    OutcomeUnknown,
-    UpstreamFailed,
-)
-from models.pricing import cost_usd
-from models.result import Outcome
-from models.tokens import image_count
+from models.errors import BudgetExceeded, NeverSent, NoBudget, OutcomeUnknown, UpstreamFailed
+from tasks.adapters.alerts import after_failure
+from tasks.adapters.booking import Holding, book_answer, book_failure, book_interruption, finish
 from tasks.adapters.openrouter import ChatCall
 from tasks.adapters.resume import await_other_owner
 from tasks.adapters.runtime import Runtime, runtime
@@ -34,15 +20,6 @@ from tasks.adapters.sink import Sink, current_sink
 
 SENT_MARGIN_S = 60.0
 LEASE_RENEWAL_S = 20.0
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """An open hold: its row and the fence token that only this caller knows."""
-
-    selection_id: UUID
-    token: UUID
 
 
 async def run_attempt(order: AttemptOrder) -> Completion:
@@ -51,8 +28,19 @@ async def run_attempt(order: AttemptOrder) -> Completion:
     Raises BudgetExceeded or NoBudget when nothing may be held, and an UpstreamFailed leaf when
     the attempt failed; the hold is then already released, settled or marked unknown.
     """
+    try:
+        return await _attempt(order)
+    except UpstreamFailed as failure:
+        sink = current_sink()
+        failure.visible = sink is not None and sink.started
+        raise
+
+
+async def _attempt(order: AttemptOrder) -> Completion:
     opened = runtime()
     token = uuid4()
+    if (approved := await _approved_hold(opened, order, token)) is not None:
+        return await _send(opened, order, approved)
     answer = await opened.ledger.reserve(_hold(opened, order, token))
     match answer:
         case Reserved():
@@ -67,6 +55,17 @@ async def run_attempt(order: AttemptOrder) -> Completion:
             )
         case Uncovered():
             raise NoBudget("no active budget definition covers this call: set one, or it is free")
+
+
+async def _approved_hold(opened: Runtime, order: AttemptOrder, token: UUID) -> Holding | None:
+    """Take over the hold that waited for a person; None when this attempt has none of its own."""
+    approval = order.arrival.approval
+    if approval is None or approval.attempt_no != order.attempt_no:
+        return None
+    taken = await opened.ledger.take_over(
+        approval.selection_id, approval.token, token, owner=opened.owner
+    )
+    return Holding(approval.selection_id, token) if taken else None
 
 
 def _hold(opened: Runtime, order: AttemptOrder, token: UUID) -> Hold:
@@ -99,12 +98,13 @@ async def _send(opened: Runtime, order: AttemptOrder, holding: Holding) -> Compl
     try:
         completion = await _call(opened, order, holding)
     except UpstreamFailed as failure:
-        await _book_failure(opened, order, holding, failure)
+        await book_failure(opened, order, holding, failure)
+        await after_failure(opened, order.candidate.model_id)
         raise
     except BaseException as interruption:  # cancelled or killed: the money must not be left open
-        await _finish(_book_interruption(opened, holding, interruption))
+        await finish(book_interruption(opened, holding, interruption))
         raise
-    return await _book_answer(opened, order, holding, completion)
+    return await book_answer(opened, order, holding, completion)
 
 
 async def _call(opened: Runtime, order: AttemptOrder, holding: Holding) -> Completion:
@@ -161,136 +161,3 @@ def _chat_call(order: AttemptOrder) -> ChatCall:
         extra_body=request.extra_body,
         attempt_id=f"{order.arrival.decision_id}/{order.attempt_no}",
     )
-
-
-async def _book_answer(
-    opened: Runtime, order: AttemptOrder, holding: Holding, completion: Completion
-) -> Completion:
-    problem = None
-    if order.arrival.request.accept is not None:
-        problem = check_answer(order.arrival.request.accept, completion.content)
-    outcome = Outcome.OK if problem is None else Outcome.REJECTED_ANSWER
-    await _settle_or_keep(opened, order, holding, completion, outcome, problem)
-    if problem is not None:
-        raise AnswerRejected(problem, completion=completion)
-    return completion
-
-
-async def _settle_or_keep(
-    opened: Runtime,
-    order: AttemptOrder,
-    holding: Holding,
-    completion: Completion,
-    outcome: Outcome,
-    error: str | None,
-    error_kind: str | None = None,
-) -> None:
-    """Settle by the stated cost, else by the catalogue's price; without usage keep the hold."""
-    usage = completion.usage
-    if usage is None:
-        await _finish(
-            opened.ledger.mark_unknown(
-                holding.selection_id,
-                holding.token,
-                error=error or "the upstream stated no usage",
-                error_kind=error_kind or "no_usage",
-                generation_id=completion.generation_id,
-            )
-        )
-        return
-    images = image_count(order.arrival.request.chat_messages())
-    stated = usage.cost_usd is not None
-    bill_usd: Decimal = (
-        usage.cost_usd
-        if usage.cost_usd is not None
-        else cost_usd(order.candidate.price, usage, images=images)
-    )
-    bill = Bill(
-        cost_usd=bill_usd,
-        source="usage" if stated else "catalogue",
-        outcome=outcome,
-        error=error,
-        error_kind=error_kind or (AnswerRejected.kind if error else None),
-        provider=completion.provider,
-        served_model_id=completion.model_id,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_tokens=usage.cached_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        latency_ms=completion.latency_ms,
-        first_token_ms=completion.first_token_ms,
-        generation_id=completion.generation_id,
-        response=_stored_response(completion),
-    )
-    await _finish(opened.ledger.settle(holding.selection_id, bill))
-
-
-def _stored_response(completion: Completion) -> dict[str, Any]:
-    return {
-        "content": completion.content,
-        "message": completion.message,
-        "finish_reason": completion.finish_reason,
-        "model_id": completion.model_id,
-        "provider": completion.provider,
-    }
-
-
-async def _book_failure(
-    opened: Runtime, order: AttemptOrder, holding: Holding, failure: UpstreamFailed
-) -> None:
-    """Book a failed attempt as its error says: settled, kept as unknown, or released."""
-    fate = failure.hold_fate
-    if fate is HoldFate.SETTLED and failure.completion is not None:
-        await _settle_or_keep(
-            opened,
-            order,
-            holding,
-            failure.completion,
-            Outcome.FAILED,
-            str(failure),
-            failure.kind,
-        )
-    elif fate is HoldFate.UNKNOWN:
-        await _finish(
-            opened.ledger.mark_unknown(
-                holding.selection_id,
-                holding.token,
-                error=str(failure),
-                error_kind=failure.kind,
-                generation_id=failure.generation_id,
-            )
-        )
-    else:
-        await _finish(
-            opened.ledger.release(
-                holding.selection_id,
-                holding.token,
-                outcome=Outcome.FAILED,
-                error=str(failure),
-                error_kind=failure.kind,
-            )
-        )
-
-
-async def _book_interruption(
-    opened: Runtime, holding: Holding, interruption: BaseException
-) -> None:
-    """Keep the hold of a call that was cut from our side; /generation tells its cost later."""
-    cancelled = isinstance(interruption, asyncio.CancelledError | GeneratorExit)
-    await opened.ledger.mark_unknown(
-        holding.selection_id,
-        holding.token,
-        error="cancelled by the caller" if cancelled else type(interruption).__name__,
-        error_kind="cancelled" if cancelled else "interrupted",
-        generation_id=None,
-    )
-
-
-async def _finish(booking: Awaitable[T]) -> T:
-    """Wait for a booking even when this task is cancelled meanwhile; then cancel."""
-    task = asyncio.ensure_future(booking)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise

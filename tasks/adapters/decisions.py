@@ -7,48 +7,52 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from models.answer_checks import accept_problem
 from models.attempt import AttemptRow, AttemptState
 from models.classification import classify
 from models.decision import Arrival, Caller, Ending
-from models.errors import IdempotencyConflict, NotFound
-from models.plan import Plan
+from models.errors import IdempotencyConflict, InvalidRequest, NotFound
+from models.plan import Plan, plan_from_document
 from models.policy import policy_for
 from models.replay import Difference, ReplayReport, replay_difference
 from models.request import RoutingRequest
 from models.result import AttemptResult, Outcome, RoutingResult, Status
 from models.result_of import result_of
 from models.selection import select
-from models.snapshot import Snapshot
+from models.snapshot import Snapshot, from_document
+from models.waiting import WAITING, Approval
+from tasks.adapters.approvals import hold_for_approval, keep_hold
 from tasks.adapters.resume import finished_attempt
 from tasks.adapters.runtime import Runtime, runtime
 from tasks.adapters.snapshots import read_snapshot
 from tasks.adapters.store import decisions as store
+from tasks.adapters.store.approvals import read_approval
 from tasks.adapters.store.policies import read_policies
 
-FINAL = frozenset({Status.COMPLETED})
-WAITING = frozenset({Status.PARKED, Status.AWAITING_APPROVAL})
 REPLAY_PAGE = 500
 
 
 async def receive(request: RoutingRequest, caller: Caller) -> Arrival:
     """Return the arrival of a request; one with a known key finds the decision it had before.
 
-    A completed decision brings its stored result and costs nothing. Any other goes on from its
-    attempts' rows. Raises NotFound for an unknown policy, IdempotencyConflict for a key that
-    named another request; nothing is recorded then.
+    A completed decision brings its stored result and costs nothing, one that a person refused or
+    has not answered yet as well. Any other goes on from its attempts' rows. Raises NotFound for
+    an unknown policy, IdempotencyConflict for a key that named another request; nothing is
+    recorded then.
     """
     opened = runtime()
+    if request.accept is not None and (problem := accept_problem(request.accept)) is not None:
+        raise InvalidRequest(problem)
     fingerprint = request.fingerprint()
     arrival = await _new_arrival(opened, request, caller, fingerprint)
     for _ in range(2):
         known = caller.key and await store.find_decision(opened.database, caller.key)
         if known:
             return await _known_arrival(opened, arrival, known)
-        deadline = request.deadline_s and arrival.arrived_at + timedelta(seconds=request.deadline_s)
         if await store.open_decision(
             opened.database,
             arrival,
-            deadline_at=deadline or None,
+            deadline_at=arrival.deadline_at,
             simulated=opened.settings.simulated,
         ):
             return arrival
@@ -58,9 +62,14 @@ async def receive(request: RoutingRequest, caller: Caller) -> Arrival:
 async def _new_arrival(
     opened: Runtime, request: RoutingRequest, caller: Caller, fingerprint: str
 ) -> Arrival:
+    _refuse_uncheckable(request)
     classification = classify(request)
     policies = await read_policies(opened.database)
     choice = policy_for(classification.task_type, policies, request.policy)
+    arrived_at = datetime.now(UTC)
+    deadline_at = None
+    if request.deadline_s is not None:
+        deadline_at = arrived_at + timedelta(seconds=request.deadline_s)
     return Arrival(
         decision_id=uuid4(),
         request=request,
@@ -69,16 +78,34 @@ async def _new_arrival(
         classification=classification,
         policy=choice.policy,
         policy_reason=choice.reason,
-        arrived_at=datetime.now(UTC),
+        arrived_at=arrived_at,
+        deadline_at=deadline_at,
     )
+
+
+def _refuse_uncheckable(request: RoutingRequest) -> None:
+    if request.accept is not None:
+        from models.answer_checks import accept_problem  # jsonschema: 0.1 s that few requests need
+
+        if (problem := accept_problem(request.accept)) is not None:
+            raise InvalidRequest(problem)
 
 
 async def _known_arrival(opened: Runtime, arrival: Arrival, known: store.Known) -> Arrival:
     if known.request_hash != arrival.request_hash:
         raise IdempotencyConflict(str(arrival.caller.key))
-    arrival = replace(arrival, decision_id=known.decision_id, resumed=True)
-    if known.result is not None and known.result.status in FINAL:
+    approval = await read_approval(opened.database, known.decision_id)
+    arrival = replace(
+        arrival,
+        decision_id=known.decision_id,
+        resumed=True,
+        deadline_at=known.deadline_at,
+        approval=approval if approval is not None and approval.answer == "approved" else None,
+    )
+    if known.result is not None and _stands(known, known.result, approval):
         return replace(arrival, stored=known.result)
+    if arrival.approval is not None and await _holds_still(opened, arrival.approval):
+        return replace(arrival, attempts_made=arrival.approval.attempt_no - 1)
     completion, attempts = await finished_attempt(opened, known.decision_id)
     if completion is None:
         return replace(arrival, attempts_made=attempts)
@@ -86,14 +113,43 @@ async def _known_arrival(opened: Runtime, arrival: Arrival, known: store.Known) 
     return replace(arrival, stored=await finish(arrival, ending))
 
 
+def _stands(known: store.Known, result: RoutingResult, approval: Approval | None) -> bool:
+    """Say whether the stored result is the last word, for now."""
+    if result.status is Status.COMPLETED:
+        return True
+    if approval is not None and approval.is_refused:
+        return result.status is Status.REJECTED
+    if result.status is Status.AWAITING_APPROVAL:
+        return approval is not None and approval.answer is None
+    return known.late and result.status is Status.REJECTED
+
+
+async def _holds_still(opened: Runtime, approval: Approval) -> bool:
+    """Say whether the hold that a person approved is still there, unused."""
+    row = await opened.ledger.attempt(f"{approval.decision_id}/{approval.attempt_no}")
+    return row is not None and row.state is AttemptState.RESERVED and row.lease_live
+
+
 async def snapshot(arrival: Arrival) -> Snapshot:
-    """Return everything the selection depends on, read now."""
+    """Return everything the selection depends on, read now; of an approved plan, what it had."""
+    if arrival.approval is not None:
+        row = await _planned(runtime(), arrival.decision_id)
+        return from_document(row["snapshot"])
     return await read_snapshot(runtime(), arrival)
 
 
 async def select_and_record(arrival: Arrival, snapshot: Snapshot) -> Plan:
-    """Return the plan, stored with its snapshot before any attempt is made."""
-    opened, plan = runtime(), select(snapshot)
+    """Return the plan, stored with its snapshot before any attempt is made.
+
+    A plan that a person approved is followed as it was stored.
+    """
+    opened = runtime()
+    if arrival.approval is not None:
+        row = await _planned(opened, arrival.decision_id)
+        stored = plan_from_document(row["plan"])
+        reasons = (*stored.reasons, arrival.approval.reason())
+        return replace(stored, needs_approval=False, reasons=reasons)
+    plan = select(snapshot)
     await store.store_plan(
         opened.database,
         arrival.decision_id,
@@ -107,14 +163,26 @@ async def select_and_record(arrival: Arrival, snapshot: Snapshot) -> Plan:
     return plan
 
 
+async def _planned(opened: Runtime, decision_id: UUID) -> dict[str, Any]:
+    row = await store.read_decision(opened.database, decision_id)
+    if row is None or row["plan"] is None:
+        raise NotFound(f"there is no planned decision {decision_id}")
+    return row
+
+
 async def finish(arrival: Arrival, ending: Ending) -> RoutingResult:
-    """Return the result, stored; the request itself is kept only while it is needed."""
+    """Return the result, stored; the request itself is kept only while it is needed.
+
+    What waits for a person gets its money held first.
+    """
     opened = runtime()
+    if ending.status is Status.AWAITING_APPROVAL:
+        ending = await hold_for_approval(opened, arrival, ending)
     rows = await opened.ledger.attempts(arrival.decision_id)
     result = result_of(
         arrival,
         ending,
-        [attempt_result(row) for row in rows],
+        [attempt_result(row) for row in rows if row.state is not AttemptState.RESERVED],
         simulated=opened.settings.simulated,
         now=datetime.now(UTC),
     )
@@ -122,10 +190,11 @@ async def finish(arrival: Arrival, ending: Ending) -> RoutingResult:
         opened.database,
         result,
         keep_request=result.status in WAITING or _stores_prompts(opened, arrival),
-        resume_after=ending.plan.refusal.period_end
-        if ending.plan is not None and ending.plan.refusal is not None
-        else None,
+        resume_after=ending.resume_after,
+        rest_s=ending.rest_s,
     )
+    if result.status is Status.AWAITING_APPROVAL:
+        await keep_hold(opened, arrival.decision_id)
     return result
 
 
@@ -148,15 +217,24 @@ def _stores_prompts(opened: Runtime, arrival: Arrival) -> bool:
 
 
 def _request_document(request: RoutingRequest) -> dict[str, Any]:
-    return request.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    # exclude_unset, not exclude_defaults: a stated "downgrade" overrules the policy, a default not
+    return request.model_dump(mode="json", exclude_none=True, exclude_unset=True)
 
 
-async def stored_request(decision_id: UUID) -> RoutingRequest:
-    """Return a request stored with its decision; raises NotFound."""
+async def stored_request(decision_id: UUID) -> tuple[RoutingRequest, str | None]:
+    """Return a request stored with its decision, and the key that finds it; raises NotFound."""
     row = await store.read_decision(runtime().database, decision_id)
     if row is None or row["request"] is None:
         raise NotFound(f"there is no stored request {decision_id}")
-    return RoutingRequest.model_validate(row["request"])
+    return RoutingRequest.model_validate(row["request"]), row["idempotency_key"]
+
+
+async def finished_result(decision_id: UUID) -> RoutingResult | None:
+    """Return the result of a decision that has ended meanwhile, else None."""
+    row = await store.read_decision(runtime().database, decision_id)
+    if row is None or row["result"] is None or row["request"] is not None:
+        return None
+    return RoutingResult.model_validate(row["result"])
 
 
 async def explained_decision(opened: Runtime, decision_id: UUID) -> dict[str, Any]:

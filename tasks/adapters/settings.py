@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     switchyard_simulator_url: Optional = None
     switchyard_request_timeout_s: float = Field(120.0, gt=0, le=3600)
     switchyard_store_prompts: bool = False
+    switchyard_approval_ttl_s: float = Field(86_400.0, gt=0, le=30 * 86_400)
+    switchyard_notify_block: Optional = None
+    prefect_api_key: OptionalSecret = None
+    prefect_api_auth_string: OptionalSecret = None
 
     @property
     def simulated(self) -> bool:
@@ -84,7 +88,12 @@ class Settings(BaseSettings):
 
     def secrets(self) -> tuple[str, ...]:
         """Every configured secret by value, for redaction."""
-        given = (self.openrouter_api_key, self.switchyard_api_key)
+        given = (
+            self.openrouter_api_key,
+            self.switchyard_api_key,
+            self.prefect_api_key,
+            self.prefect_api_auth_string,
+        )
         values = [secret.get_secret_value() for secret in given if secret is not None]
         if self.database_url is not None:
             values.append(urlsplit(self.database_url.get_secret_value()).password or "")

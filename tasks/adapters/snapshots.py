@@ -40,7 +40,7 @@ async def read_snapshot(opened: Runtime, arrival: Arrival) -> Snapshot:
         policy_reason=arrival.policy_reason,
         cards=tuple(await read_cards(opened.database, wanted)),
         statistics=tuple(_statistics(name, statistics[name], ratios) for name in wanted),
-        budgets=tuple(_room(state) for state in rooms),
+        budgets=tuple(budget_room(state) for state in rooms),
         draw=random.random(),  # exploration, not a secret
         now=datetime.now(UTC),
     )
@@ -73,7 +73,8 @@ def _statistics(model_id: str, row: dict[str, Any], ratios: dict[str, Decimal]) 
     )
 
 
-def _room(state: BudgetState) -> BudgetRoom:
+def budget_room(state: BudgetState) -> BudgetRoom:
+    """Return a budget as the selection sees it."""
     return BudgetRoom(
         name=state.name,
         budget_type=state.budget_type.value,

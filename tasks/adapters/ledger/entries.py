@@ -88,6 +88,21 @@ class Entries:
             (selection_id, token, lease_s),
         )
 
+    async def take_over(
+        self,
+        selection_id: UUID,
+        old_token: UUID,
+        token: UUID,
+        *,
+        owner: str,
+        lease_s: float = 60.0,
+    ) -> bool:
+        """Return whether the hold is now this token's; the old token is void from then on."""
+        return await self._moved(
+            "SELECT ledger.take_over(%s, %s, %s, %s, make_interval(secs => %s)) AS moved",
+            (selection_id, old_token, token, short(owner, 200), lease_s),
+        )
+
     async def note_generation(self, selection_id: UUID, generation_id: str) -> bool:
         """Keep the upstream's id of the answer, as soon as its headers arrive."""
         return await self._moved(

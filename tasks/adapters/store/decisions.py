@@ -14,7 +14,8 @@ from models.result import RoutingResult
 from tasks.adapters.database import Database
 
 FIND = """
-SELECT id, request_hash, status, result FROM routing_decisions WHERE idempotency_key = %(key)s
+SELECT id, request_hash, status, result, deadline_at, coalesce(deadline_at <= now(), false) AS late
+FROM routing_decisions WHERE idempotency_key = %(key)s
 """
 
 OPEN = """
@@ -44,10 +45,20 @@ WHERE id = %(id)s
 """
 
 FINISH = """
+-- Parked again means that the release was in vain: then the next one waits longer each time.
 UPDATE routing_decisions SET
-    status = %(status)s, result = %(result)s, reasons = %(reasons)s,
+    status = %(status)s::text, result = %(result)s, reasons = %(reasons)s,
     flow_run_id = coalesce(flow_run_id, %(flow_run_id)s), resume_after = %(resume_after)s,
     request = CASE WHEN %(keep_request)s THEN request END,
+    not_before = CASE WHEN %(status)s::text = 'parked' THEN
+        greatest(now() + make_interval(secs => %(rest_s)s::float8),
+                 now() + CASE WHEN parkings > 0
+                              THEN least(5 * power(2, least(parkings, 10)), 600) END
+                         * interval '1 second') END,
+    parkings = parkings + (%(status)s::text = 'parked')::int,
+    waits_in_run = CASE WHEN %(status)s::text IN ('parked', 'awaiting_approval')
+                   THEN waits_in_run END,
+    claimed_by = NULL, claimed_until = NULL,
     finished_at = now()
 WHERE id = %(id)s
 """
@@ -62,12 +73,14 @@ WHERE snapshot IS NOT NULL AND id > %(after)s ORDER BY id LIMIT %(limit)s
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A decision that the key already names."""
+    """A decision that the key already names; `late` once its deadline has passed."""
 
     decision_id: UUID
     request_hash: str
     status: str
     result: RoutingResult | None
+    deadline_at: datetime | None = None
+    late: bool = False
 
 
 async def find_decision(database: Database, key: str) -> Known | None:
@@ -77,7 +90,9 @@ async def find_decision(database: Database, key: str) -> Known | None:
         return None
     row = rows[0]
     result = None if row["result"] is None else RoutingResult.model_validate(row["result"])
-    return Known(row["id"], row["request_hash"], row["status"], result)
+    return Known(
+        row["id"], row["request_hash"], row["status"], result, row["deadline_at"], row["late"]
+    )
 
 
 async def open_decision(
@@ -137,6 +152,7 @@ async def finish_decision(
     *,
     keep_request: bool,
     resume_after: datetime | None,
+    rest_s: float | None = None,
 ) -> None:
     """Store the result document; the request itself stays only when asked to."""
     await database.execute(
@@ -148,6 +164,7 @@ async def finish_decision(
             "reasons": Jsonb(result.reasons),
             "flow_run_id": result.flow_run_id,
             "resume_after": resume_after,
+            "rest_s": rest_s,
             "keep_request": keep_request,
         },
     )
