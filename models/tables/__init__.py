@@ -6,6 +6,7 @@ not validate) and once more by the CHECKs of migrations/versions. Rules never ta
 
 from sqlmodel import SQLModel
 
+from models.tables.callers import ApiKeyRow, DecisionFeedbackRow
 from models.tables.ledger import (
     BudgetAdjustmentRow,
     BudgetDefinitionRow,
@@ -26,10 +27,12 @@ from models.tables.waiting import AlertRow, ApprovalRow
 
 __all__ = [
     "AlertRow",
+    "ApiKeyRow",
     "ApprovalRow",
     "BudgetAdjustmentRow",
     "BudgetDefinitionRow",
     "CostBudgetRow",
+    "DecisionFeedbackRow",
     "GovernanceTaskRow",
     "InstallationRow",
     "KeyCheckpointRow",

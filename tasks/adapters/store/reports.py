@@ -61,7 +61,8 @@ GROUP BY 1 ORDER BY 1 LIMIT %(limit)s
 )
 
 PERFORMANCE = """
--- Success, latency, tokens and errors of a span by model, policy or task type.
+-- Success, latency, tokens, errors and feedback of a span by model, policy or task type. A score
+-- without an attempt is about the answer that was given.
 WITH attempts AS (
     SELECT s.*, CASE %(group_by)s WHEN 'model' THEN s.selected_model
                                   WHEN 'policy' THEN s.policy_name ELSE s.task_type END AS key
@@ -89,8 +90,14 @@ SELECT coalesce(a.key, '-') AS key,
        coalesce(sum(a.actual_cost), 0) AS cost_usd,
        avg(a.tokens_used) FILTER (WHERE a.success)::float8 AS tokens_avg,
        avg((a.error_kind IS NOT NULL)::int)::float8 AS error_rate,
-       coalesce(max(k.errors::text)::jsonb, '{}'::jsonb) AS errors
+       coalesce(max(k.errors::text)::jsonb, '{}'::jsonb) AS errors,
+       avg(f.score)::float8 AS satisfaction
 FROM attempts a LEFT JOIN kinds k ON k.key = coalesce(a.key, '-')
+LEFT JOIN LATERAL (
+    SELECT coalesce(min(g.score) FILTER (WHERE g.attempt_no IS NOT NULL), min(g.score)) AS score
+    FROM decision_feedback g WHERE g.decision_id = a.decision_id
+      AND (g.attempt_no = a.attempt_no OR (g.attempt_no IS NULL AND a.success))
+) AS f ON true
 WHERE %(after)s::text IS NULL OR coalesce(a.key, '-') > %(after)s
 GROUP BY a.key ORDER BY 1 LIMIT %(limit)s
 """
