@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from models.errors import DiskFull
 
 STOP_TIMEOUT_S = 15.0
+ORPHAN_LIMIT_S = 60.0  # a worker takes up to 55 s to bring its runs home
 
 
 @contextlib.contextmanager
@@ -87,6 +89,8 @@ def _wait_for_parent() -> None:
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_LIMIT_S)
+    os._exit(1)  # it hangs, and nobody is left to kill it
 
 
 def main() -> None:

@@ -35,6 +35,12 @@ CLIENT_ENVIRONMENT = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
 }
 
+SERVER_ENVIRONMENT = {
+    "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
+
 
 def client_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that keep Prefect's files in SWITCHYARD_HOME, for every process."""
@@ -45,28 +51,32 @@ def client_environment(settings: Settings) -> dict[str, str]:
     return environment
 
 
+def server_environment(settings: Settings, postgres: PostgresServer) -> dict[str, str]:
+    """Return a server's whole environment; makes sure of its database."""
+    postgres.ensure_database(DATABASE)
+    own = {"PREFECT_API_DATABASE_CONNECTION_URL": postgres.url(DATABASE, driver="asyncpg")}
+    environment = dict(os.environ) | client_environment(settings) | SERVER_ENVIRONMENT | own
+    environment.pop("PREFECT_API_URL", None)
+    return environment
+
+
+def server_arguments(port: int) -> tuple[str, ...]:
+    """Return the arguments of the module `prefect` that start a server."""
+    return ("server", "start", "--host", LOOPBACK, "--port", str(port))
+
+
 @contextlib.contextmanager
 def running_prefect_server(
     settings: Settings, postgres: PostgresServer, *, port: int = 0
 ) -> Iterator[str]:
     """Run a Prefect server on loopback over the embedded PostgreSQL; yield its API URL."""
     port = demand_free(port)
-    postgres.ensure_database(DATABASE)
-    environment = (
-        os.environ
-        | client_environment(settings)
-        | {
-            "PREFECT_API_DATABASE_CONNECTION_URL": postgres.url(DATABASE, driver="asyncpg"),
-            "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-        }
-    )
-    environment.pop("PREFECT_API_URL", None)
+    environment = server_environment(settings, postgres)
     _migrate_once(settings.prefect_home, environment)
     log_file = settings.prefect_home / f"server-{port}.log"
-    arguments = ["server", "start", "--host", LOOPBACK, "--port", str(port)]
-    with running_child("prefect", arguments, environment=environment, log_file=log_file) as process:
+    with running_child(
+        "prefect", server_arguments(port), environment=environment, log_file=log_file
+    ) as process:
         api_url = f"http://{LOOPBACK}:{port}/api"
         _wait_until_healthy(api_url, process, log_file)
         yield api_url
@@ -74,23 +84,42 @@ def running_prefect_server(
 
 
 def _migrate_once(prefect_home: Path, environment: dict[str, str]) -> None:
-    """Bring Prefect's database to this Prefect's version, one process at a time.
-
-    A stamp file names the version that did it last, so that a warm start skips 5 s of imports.
-    """
-    prefect_home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    stamp = prefect_home / "database-version"
-    wanted = f"{version('prefect')} {_cluster_id(prefect_home)}"
-    with (prefect_home / "migrate.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if stamp.exists() and stamp.read_text() == wanted:
+    with migration(prefect_home):
+        if is_migrated(prefect_home):
             return
         command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             lines = (done.stdout + done.stderr).strip().splitlines()[-3:]
             raise PrefectFailed("Prefect's database could not be set up: " + " | ".join(lines))
-        stamp.write_text(wanted)
+        stamp_migrated(prefect_home)
+
+
+def migration(prefect_home: Path) -> contextlib.ExitStack:
+    """Return the right to migrate Prefect's database, which one process has at a time.
+
+    A stamp file names the version that did it last, so that a warm start skips 5 s of imports.
+    """
+    prefect_home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        lock = stack.enter_context((prefect_home / "migrate.lock").open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return stack.pop_all()
+
+
+def is_migrated(prefect_home: Path) -> bool:
+    """Return whether the database was brought to this Prefect's version before."""
+    stamp = prefect_home / "database-version"
+    return stamp.exists() and stamp.read_text() == _wanted(prefect_home)
+
+
+def stamp_migrated(prefect_home: Path) -> None:
+    """Note down that the database is at this Prefect's version."""
+    (prefect_home / "database-version").write_text(_wanted(prefect_home))
+
+
+def _wanted(prefect_home: Path) -> str:
+    return f"{version('prefect')} {_cluster_id(prefect_home)}"
 
 
 def _cluster_id(prefect_home: Path) -> str:
