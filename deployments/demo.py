@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,8 @@ import httpx
 
 from deployments.cli.output import cell_text, print_table, say
 from deployments.cli.route import parse_request
+from deployments.edge import run_to_exit
 from deployments.system import running_parts
-from models.errors import SwitchyardError
 from tasks.adapters.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -61,29 +60,24 @@ TASKS = (
 
 def main() -> None:
     """Run the demo; exit 0 only when every task ended as it should."""
-    try:
-        settings = read_settings()
-        with running_parts(settings, prefect=True, notify=say) as complete:
-            code = asyncio.run(run_demo(complete))
-    except SwitchyardError as error:
-        say(f"switchyard: {error}")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("interrupted")
-        sys.exit(130)
-    sys.exit(code)
+    run_to_exit(_demo)
+
+
+def _demo() -> int:
+    with running_parts(read_settings(), prefect=True, notify=say) as complete:
+        return asyncio.run(run_demo(complete))
 
 
 async def run_demo(settings: Settings) -> int:
     """Route every task as a flow run and print the table; return the exit code."""
     # Prefect reads its settings when it is imported, so only now that its server's URL is known.
-    from deployments.lanes import run_in_lane
+    from deployments.lanes import flow_lane, run_in_lane
     from deployments.preparation import prepared_runtime
     from tasks.adapters.sink import streaming_into
 
     started = time.monotonic()
     results: list[RoutingResult] = []
-    async with prepared_runtime(settings):
+    async with prepared_runtime(settings), flow_lane():
         for demo_task in TASKS:
             say(f"\n» {demo_task.shows}: {demo_task.prompt.splitlines()[0][:76]}")
             if settings.simulated and demo_task.prompt == BROKEN:

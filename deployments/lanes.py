@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from typing import Any
 from uuid import UUID, uuid4
 
 from models.decision import Caller
 from models.errors import PrefectFailed
-from models.request import RoutingRequest
+from models.request import RoutingRequest, Trace
 from models.result import RoutingResult
+from tasks.adapters.oversized import is_oversized, store_request
 from tasks.adapters.runtime import runtime
 from tasks.adapters.settings import Settings
 from tasks.adapters.sink import Sink, streaming_into
@@ -19,7 +24,7 @@ async def run_once(
     """Open the runtime, prepare the database if it is new, run one request, close."""
     from deployments.preparation import prepared_runtime
 
-    async with prepared_runtime(settings):
+    async with prepared_runtime(settings), flow_lane() if trace == "flow" else nullcontext():
         with streaming_into(sink):
             return await run_in_lane(request, trace)
 
@@ -33,13 +38,12 @@ async def _as_plain(request: RoutingRequest) -> RoutingResult:
     from flows.decision import route
     from tasks.steps import PLAIN_STEPS
 
-    caller = Caller(
-        key=request.caller_key() or f"run:{uuid4()}",
-        trace="ledger",
-        flow_run_id=None,
-        owner=runtime().owner,
-    )
-    return await route(request, caller, PLAIN_STEPS)
+    return await route(request, _caller(request, "ledger"), PLAIN_STEPS)
+
+
+def _caller(request: RoutingRequest, trace: Trace) -> Caller:
+    key = request.caller_key() or f"run:{uuid4()}"
+    return Caller(key=key, trace=trace, flow_run_id=None, owner=runtime().owner)
 
 
 async def resume_here(decision_id: UUID) -> RoutingResult:
@@ -58,8 +62,13 @@ async def _as_flow(request: RoutingRequest) -> RoutingResult:
     # Importing Prefect takes seconds: only this lane pays for it.
     from flows.route_request import route_request
 
-    state = await route_request(request=request, return_state=True)
-    await _flush_logs()
+    given: dict[str, Any] = {"request": request}
+    if is_oversized(request):
+        arrival = await store_request(request, _caller(request, "flow"))
+        if arrival.stored is not None:
+            return arrival.stored
+        given = {"request_id": arrival.decision_id}
+    state = await route_request(**given, return_state=True)
     result = await state.aresult(raise_on_failure=False)
     if isinstance(result, RoutingResult):
         return result
@@ -68,8 +77,16 @@ async def _as_flow(request: RoutingRequest) -> RoutingResult:
     raise PrefectFailed(f"the flow run ended without a result: {state.name}")
 
 
-async def _flush_logs() -> None:
-    """Deliver the run's logs now: the server may be stopped before the process ends."""
+@contextlib.asynccontextmanager
+async def flow_lane() -> AsyncIterator[None]:
+    """Share one Prefect client between all runs inside; deliver their logs at the end.
+
+    A client of its own costs every run some 45 ms, most of it for reading certificates twice.
+    """
+    from prefect.context import AsyncClientContext, SyncClientContext
     from prefect.logging.handlers import APILogHandler
 
-    await APILogHandler.aflush()
+    with SyncClientContext.get_or_create():
+        async with AsyncClientContext.get_or_create():
+            yield
+            await APILogHandler.aflush()  # the server may be stopped before this process ends

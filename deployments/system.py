@@ -13,10 +13,13 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from deployments.child import log_tail, running_child
+from deployments.edge import undisturbed
 from deployments.postgres import PostgresServer, running_postgres
 from deployments.prefect_server import client_environment, running_prefect_server
 from deployments.up_file import read_up_file
-from models.errors import DiskFull, WorldFailed
+from models.errors import DiskFull, InvalidConfiguration, WorldFailed
+from tasks.adapters.database_url import libpq_url
+from tasks.adapters.openrouter.base_url import checked_base_url, checked_key
 from tasks.adapters.settings import Settings, export_settings
 
 SIMULATOR_START_TIMEOUT_S = 30.0
@@ -31,12 +34,41 @@ def running_parts(settings: Settings, *, prefect: bool, notify: Notify) -> Itera
     simulator, with `prefect` a Prefect server), says so, and stops it again. The addresses are
     also put into this process's environment, before Prefect is imported.
     """
+    check_addresses(settings)
     make_home(settings.home)
-    with ExitStack() as parts:
+    parts = ExitStack()
+    try:
         complete = _attach(settings, prefect) or _start(settings, prefect, notify, parts)
         export_settings(complete)
         os.environ.update(client_environment(complete))
         yield complete
+    finally:
+        with undisturbed():
+            parts.close()
+
+
+def check_addresses(settings: Settings) -> None:
+    """Refuse a base URL, key or database URL that cannot be used, before anything is started.
+
+    Raises InvalidConfiguration.
+    """
+    has_key = checked_key(settings.api_key) is not None
+    if settings.openrouter_base_url is not None:
+        with _named("OPENROUTER_BASE_URL"):
+            checked_base_url(settings.openrouter_base_url, has_key=has_key)
+    if settings.prefect_api_url is not None:
+        with _named("PREFECT_API_URL"):
+            checked_base_url(settings.prefect_api_url, has_key=False)
+    if settings.database_url is not None:
+        libpq_url(settings.database_dsn)
+
+
+@contextlib.contextmanager
+def _named(variable: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidConfiguration as error:
+        raise InvalidConfiguration(f"{variable}: {error}") from error
 
 
 def make_home(home: Path) -> None:
@@ -45,6 +77,25 @@ def make_home(home: Path) -> None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise DiskFull(f"SWITCHYARD_HOME {str(home)!r} cannot be made: {error.strerror}") from error
+
+
+def attached(settings: Settings) -> Settings:
+    """Return settings with the addresses of the running system; for what cannot start its own.
+
+    They are also put into this process's environment. Raises InvalidConfiguration naming what is
+    neither configured nor running.
+    """
+    check_addresses(settings)
+    found = _attach(settings, prefect=True) or settings
+    missing = missing_parts(found, found.prefect_api_url is None)
+    if missing:
+        raise InvalidConfiguration(
+            f"no running system, and no address of {', '.join(missing)}: start `switchyard up`,"
+            " or set DATABASE_URL and PREFECT_API_URL"
+        )
+    export_settings(found)
+    os.environ.update(client_environment(found))
+    return found
 
 
 def _attach(settings: Settings, prefect: bool) -> Settings | None:

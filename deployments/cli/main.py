@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from deployments.cli import budgets, decisions, policies, processes, reports, route
-from models.errors import SwitchyardError
-
-INTERRUPTED = 130
+from deployments.cli import budgets, decisions, keys, policies, processes, reports, route, serve
+from deployments.edge import complain, run_to_exit
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,7 +14,7 @@ def switchyard() -> None:
     """Route the tasks of AI workers to the right LLM, inside budgets that hold.
 
     Exit codes: 0 done, 1 the world failed, 2 bad input, 3 refused by a budget,
-    4 parked or awaiting approval, 130 Ctrl-C.
+    4 parked or awaiting approval, 130 Ctrl-C, 143 terminated.
     """
 
 
@@ -30,6 +26,10 @@ for command in (
     reports.costs,
     decisions.explain,
     decisions.replay,
+    keys.keys,
+    serve.serve,
+    processes.up,
+    processes.worker,
     processes.simulator,
     processes.database,
 ):
@@ -38,15 +38,23 @@ for command in (
 
 def main() -> None:
     """Run the command line; print one clear line for every expected error."""
+    run_to_exit(_run)
+
+
+def _run() -> int:
     try:
         code = switchyard.main(standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
-    except SwitchyardError as error:
-        click.echo(f"switchyard: {error}", err=True)
-        sys.exit(error.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        return error.exit_code
+    except click.ClickException as error:
+        return complain(_usage_problem(error), 2)
+    except click.Abort:  # click's form of Ctrl-C
+        raise KeyboardInterrupt from None
+    return code if isinstance(code, int) else 0
+
+
+def _usage_problem(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = "" if context is None else f" (see `{context.command_path} --help`)"
+    return error.format_message() + hint

@@ -72,7 +72,7 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
     from models.policy import parse_policy_text
     from tasks.adapters.store import policies as store
 
-    parsed = parse_policy_text(file.read_text(encoding="utf-8"))
+    parsed = parse_policy_text(_text_of(file))
 
     async def save(opened: Runtime) -> list[store.Applied]:
         return await store.apply_policies(
@@ -91,6 +91,17 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
     print_table(("policy", "version", "change"), [(a.name, a.version, a.change) for a in applied])
     if dry_run:
         say("dry run: nothing was changed")
+
+
+def _text_of(file: Path) -> str:
+    from models.errors import InvalidConfiguration
+
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidConfiguration(f"cannot read {str(file)!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidConfiguration(f"{str(file)!r} is not UTF-8 text") from error
 
 
 @policies.command()

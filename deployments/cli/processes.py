@@ -1,10 +1,63 @@
-"""`switchyard simulator` and `switchyard db`."""
+"""`switchyard up`, `worker`, `simulator` and `db`: the long-running processes, and the schema."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from deployments.cli.output import say
+from deployments.cli.output import json_option, print_json, say
+
+if TYPE_CHECKING:
+    from deployments.up_file import UpFile
+
+
+PORT = click.IntRange(0, 65535)
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8700, show_default=True)
+@click.option("--prefect-port", type=PORT, default=0, help="Prefect's port; else a free one.")
+@click.option("--no-worker", is_flag=True, help="Leave running flows to other workers.")
+@click.option("--no-api", is_flag=True, help="Leave out the HTTP API.")
+@json_option
+def up(port: int, prefect_port: int, no_worker: bool, no_api: bool, as_json: bool) -> int:
+    """Run the whole system in the foreground; Ctrl-C stops all of it.
+
+    PostgreSQL (unless DATABASE_URL is set), a Prefect server (unless PREFECT_API_URL is set), the
+    OpenRouter simulator (without key and base URL), the deployments, a warm worker, the HTTP API.
+    """
+    from deployments.up.parts import Choice
+    from deployments.up.run import run_up
+    from tasks.adapters.settings import read_settings
+
+    def announce(running: UpFile) -> None:
+        if as_json:
+            print_json(running.model_dump(mode="json", exclude={"database_url"}))
+
+    choice = Choice(port=port, prefect_port=prefect_port, worker=not no_worker, api=not no_api)
+    return run_up(read_settings(), choice, announce)
+
+
+@click.command()
+@click.option("--pool", default="switchyard", show_default=True, help="Work pool to serve.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=32, show_default=True, help="Runs at once."
+)
+@click.option("--name", help="Name in the Prefect UI; the process's identity is added.")
+@click.option("--queue", "queues", multiple=True, help="Work queue to serve; else all. Repeatable.")
+@click.option("--drain", "drain_s", type=float, default=30.0, show_default=True, help="Seconds.")
+def worker(
+    pool: str, limit: int, name: str | None, queues: tuple[str, ...], drain_s: float
+) -> None:
+    """Run a warm worker in the foreground; needs PREFECT_API_URL and DATABASE_URL, or `up`."""
+    from deployments.system import attached
+    from tasks.adapters.settings import read_settings
+
+    attached(read_settings())
+    from deployments.worker.start import run_worker
+
+    run_worker(pool=pool, limit=limit, name=name, queues=queues, drain_s=drain_s)
 
 
 @click.command()
@@ -24,13 +77,16 @@ def database() -> None:
 
 
 @database.command()
-def upgrade() -> None:
+@json_option
+def upgrade(as_json: bool) -> None:
     """Bring the schema of DATABASE_URL (or the embedded database) up to date."""
     from deployments.system import running_parts
     from tasks.adapters.settings import read_settings
 
     with running_parts(read_settings(), prefect=False, notify=say) as settings:
-        from tasks.adapters.migrations import upgrade_database
+        from tasks.adapters.migrations import expected_schema, upgrade_database
 
         upgrade_database(settings.database_dsn)
+    if as_json:
+        print_json({"revision": expected_schema().revision})
     say("the schema is up to date")

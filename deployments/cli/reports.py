@@ -29,12 +29,14 @@ def parse_since(text: str, now: datetime) -> datetime:
     from models.errors import InvalidConfiguration
 
     units = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
-    if text[:-1].isdigit() and text[-1:] in units:
-        return now - int(text[:-1]) * units[text[-1]]
     try:
+        if text[:-1].isdecimal() and text[-1:] in units:
+            return now - int(text[:-1]) * units[text[-1]]
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidConfiguration(f"{text!r} is neither a span like 7d nor a date") from None
+    except (ValueError, OverflowError):
+        raise InvalidConfiguration(
+            f"since: {text!r} is neither a span like 7d nor a date"
+        ) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,11 +48,13 @@ def parse_request(document: dict[str, Any]) -> RoutingRequest:
     try:
         return RoutingRequest.model_validate(document)
     except ValidationError as error:
-        problems = (
-            f"{'.'.join(str(part) for part in problem['loc']) or 'request'}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False)
-        )
-        raise InvalidRequest("; ".join(problems)) from None
+        problems = error.errors(include_url=False, include_input=False)
+        raise InvalidRequest("; ".join(_problem_text(problem) for problem in problems)) from None
+
+
+def _problem_text(problem: Mapping[str, Any]) -> str:
+    field = ".".join(str(part) for part in problem["loc"]) or "request"
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _run(request: RoutingRequest, trace: str, *, stream: bool) -> RoutingResult:
@@ -74,8 +77,8 @@ def _terminal(stream: bool) -> Any:
 
 def print_result(result: RoutingResult, *, streamed: bool) -> None:
     """Print the answer and, below it on stderr, what it cost and why this model."""
-    if result.content and not streamed:
-        click.echo(cell_text(result.content))
+    if result.content:
+        click.echo("" if streamed else cell_text(result.content))
     label = " (simulated)" if result.simulated else ""
     say(
         f"\n{result.status}{label}: {result.task_type}/{result.complexity}, policy"

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from models.answer_checks import accept_problem
 from models.attempt import AttemptRow, AttemptState
 from models.classification import classify
 from models.decision import Arrival, Caller, Ending
@@ -41,8 +40,6 @@ async def receive(request: RoutingRequest, caller: Caller) -> Arrival:
     recorded then.
     """
     opened = runtime()
-    if request.accept is not None and (problem := accept_problem(request.accept)) is not None:
-        raise InvalidRequest(problem)
     fingerprint = request.fingerprint()
     arrival = await _new_arrival(opened, request, caller, fingerprint)
     for _ in range(2):
