@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     switchyard_simulator_url: Optional = None
     switchyard_request_timeout_s: float = Field(120.0, gt=0, le=3600)
     switchyard_store_prompts: bool = False
+    switchyard_trace_sample: float = Field(1.0, ge=0, le=1)
     switchyard_approval_ttl_s: float = Field(86_400.0, gt=0, le=30 * 86_400)
     switchyard_notify_block: Optional = None
     prefect_api_key: OptionalSecret = None

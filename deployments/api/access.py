@@ -1,0 +1,158 @@
+"""Who calls: bearer keys, their scopes, and what each caller may do at once and per minute."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from deployments.api.problems import ApiProblem
+from models.api_key import ApiKey, Scope, token_digest, token_prefix
+from tasks.adapters.database import Database
+from tasks.adapters.store.keys import find_key, note_key_used
+
+CACHE_S = 5.0  # how long a revoked key may still work in this process
+CACHED_MAX = 10_000
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="switchyard"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, and what that caller may do."""
+
+    name: str
+    scopes: frozenset[Scope]
+    worker_id: str | None = None
+    key_id: UUID | None = None
+    requests_per_minute: int | None = None
+    concurrent_max: int | None = None
+
+    def demand(self, scope: Scope) -> None:
+        """Raise 403 unless the caller has the scope; `admin` has every one."""
+        if scope not in self.scopes and Scope.ADMIN not in self.scopes:
+            raise ApiProblem(403, f"this key has not the scope {scope.value!r}")
+
+
+ADMIN = Principal("admin", frozenset(Scope))
+LOCAL = Principal("local", frozenset(Scope))
+
+
+class KeyRing:
+    """Knows the admin key and the database's keys; a look-up is kept for a few seconds."""
+
+    def __init__(self, database: Database, admin_key: str | None, *, open_to_all: bool) -> None:
+        self._database = database
+        self._admin = None if admin_key is None else token_digest(admin_key)
+        self._open_to_all = open_to_all and admin_key is None
+        self._known: dict[str, tuple[float, ApiKey | None]] = {}
+
+    def __repr__(self) -> str:
+        return "KeyRing()"
+
+    async def principal(self, authorization: str | None) -> Principal:
+        """Return who sends this header; raises 401.
+
+        Open to all, as on loopback without an admin key, any caller is the local one; but a token
+        of our make must be good even there.
+        """
+        token = _bearer(authorization)
+        if token is not None:
+            if self._admin is not None and hmac.compare_digest(self._admin, token_digest(token)):
+                return ADMIN
+            prefix = token_prefix(token)
+            if prefix is not None:
+                return await self._by_key(prefix, token)
+        if self._open_to_all:
+            return LOCAL
+        raise ApiProblem(401, _why_refused(token), headers=CHALLENGE)
+
+    async def _by_key(self, prefix: str, token: str) -> Principal:
+        key = await self._key(prefix)
+        if key is None or not key.opens_with(token, datetime.now(UTC)):
+            raise ApiProblem(401, _why_refused(token), headers=CHALLENGE)
+        return Principal(
+            key.name,
+            key.scopes,
+            key.worker_id,
+            key.id,
+            key.requests_per_minute,
+            key.concurrent_max,
+        )
+
+    async def _key(self, prefix: str) -> ApiKey | None:
+        now_s = time.monotonic()
+        known = self._known.get(prefix)
+        if known is not None and now_s - known[0] < CACHE_S:
+            return known[1]
+        key = await find_key(self._database, prefix)
+        if len(self._known) >= CACHED_MAX:  # somebody tries tokens: forget them all
+            self._known.clear()
+        self._known[prefix] = (now_s, key)
+        if key is not None:
+            await note_key_used(self._database, key.id)
+        return key
+
+
+def _bearer(authorization: str | None) -> str | None:
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _why_refused(token: str | None) -> str:
+    return "send Authorization: Bearer KEY" if token is None else "this key is not accepted"
+
+
+class Gate:
+    """Bounds what runs at once and per minute: of everybody, and of each caller.
+
+    Counted in this process: with several API processes each has its own share.
+    """
+
+    def __init__(self, concurrent_max: int, requests_per_minute: int | None) -> None:
+        self._concurrent_max, self._per_minute = concurrent_max, requests_per_minute
+        self._running: dict[str, int] = {}
+        self._total = 0
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    @property
+    def running(self) -> int:
+        """How many requests run now."""
+        return self._total
+
+    @contextlib.contextmanager
+    def passing(self, caller: Principal) -> Iterator[None]:
+        """Let a request through while it runs; raises 429."""
+        own = self._running.get(caller.name, 0)
+        if self._total >= self._concurrent_max:
+            raise _too_many("too many requests at once", 1)
+        if caller.concurrent_max is not None and own >= caller.concurrent_max:
+            raise _too_many(f"this key may run {caller.concurrent_max} requests at once", 1)
+        self._take_token(caller)
+        self._total += 1
+        self._running[caller.name] = own + 1
+        try:
+            yield
+        finally:
+            self._total -= 1
+            self._running[caller.name] -= 1
+
+    def _take_token(self, caller: Principal) -> None:
+        """Take from a bucket that holds a minute's worth and fills evenly."""
+        rate = caller.requests_per_minute or self._per_minute
+        if rate is None:
+            return
+        now_s = time.monotonic()
+        left, filled_at = self._buckets.get(caller.name, (float(rate), now_s))
+        left = min(float(rate), left + (now_s - filled_at) * rate / 60)
+        if left < 1:
+            wait_s = int((1 - left) * 60 / rate) + 1
+            raise _too_many(f"this key may make {rate} requests a minute", wait_s)
+        self._buckets[caller.name] = (left - 1, now_s)
+
+
+def _too_many(detail: str, wait_s: int) -> ApiProblem:
+    return ApiProblem(429, detail, headers={"Retry-After": str(wait_s)})

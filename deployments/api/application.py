@@ -1,0 +1,56 @@
+"""The application: routes, error answers and the guard around them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from deployments.api.chat.routes import router as chat
+from deployments.api.guard import Guard
+from deployments.api.openapi import describe
+from deployments.api.page.routes import router as page
+from deployments.api.problems import install_error_handlers
+from deployments.api.routes.budgets import router as budgets
+from deployments.api.routes.decisions import router as decisions
+from deployments.api.routes.health import router as health
+from deployments.api.routes.policies import router as policies
+from deployments.api.routes.reports import router as reports
+from deployments.api.routes.tasks import router as tasks
+from deployments.api.state import ApiState, ReadCaller
+
+
+def create_application(state: ApiState) -> ASGIApp:
+    """Return the ASGI application over the open state."""
+    app = FastAPI(
+        title="Switchyard",
+        version=version("switchyard"),
+        openapi_url=None,  # served by a guarded route below
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.api = state
+    for router in (
+        tasks,
+        decisions,
+        budgets,
+        policies,
+        reports,
+        health,
+        chat,
+        page,
+    ):
+        app.include_router(router)
+    install_error_handlers(app)
+    describe(app)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi(caller: ReadCaller) -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    return Guard(
+        app, keys=state.keys, gate=state.gate, options=state.options, metrics=state.metrics
+    )

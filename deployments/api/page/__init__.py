@@ -1,0 +1,1 @@
+"""The spend page: static files that ask the API."""

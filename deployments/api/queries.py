@@ -1,0 +1,56 @@
+"""Query parameters that several routes share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import AfterValidator, AwareDatetime
+
+from deployments.api.problems import ApiProblem
+from tasks.adapters.store.reports import Span
+
+SPAN_DEFAULT = timedelta(days=30)
+YEAR_MIN, YEAR_MAX = 2000, 2200
+PAGE_DEFAULT, PAGE_MAX = 100, 1000
+
+
+def _within_reason(moment: datetime) -> datetime:
+    if not YEAR_MIN <= moment.year < YEAR_MAX:
+        raise ValueError(f"a year from {YEAR_MIN} to {YEAR_MAX - 1} is wanted")
+    return moment
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a text holds U+0000")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Moment = Annotated[AwareDatetime, AfterValidator(_within_reason)]
+Since = Annotated[Moment | None, Query(description="From this moment on; default 30 days ago")]
+Until = Annotated[Moment | None, Query(description="Before this moment; default now")]
+Name = Annotated[Text | None, Query(max_length=200)]
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+Cursor = Annotated[Text | None, Query(max_length=2000, description="`next_cursor` of a page")]
+
+
+def _span(
+    since: Since = None,
+    until: Until = None,
+    policy: Name = None,
+    model: Name = None,
+    worker: Name = None,
+    task_type: Name = None,
+) -> Span:
+    # A minute ahead: rows written while this is asked belong to the answer.
+    end = until or datetime.now(UTC) + timedelta(minutes=1)
+    start = since or end - SPAN_DEFAULT
+    if start >= end:
+        raise ApiProblem(422, "since: must be before until")
+    return Span(start, end, policy, model, worker, task_type)
+
+
+SpanQuery = Annotated[Span, Depends(_span)]

@@ -1,0 +1,1 @@
+"""The routes below /api, by noun, and those for whoever watches the process."""

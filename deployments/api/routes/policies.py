@@ -1,0 +1,77 @@
+"""Policies: which models serve which task types."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from deployments.api.cursors import decode_cursor, encode_cursor
+from deployments.api.documents import PoliciesAppliedDocument, PoliciesDocument
+from deployments.api.problems import ApiProblem
+from deployments.api.queries import PAGE_MAX, Cursor, Limit
+from deployments.api.state import AdminCaller, ReadCaller, State
+from models.policy import parse_policy_text
+from tasks.adapters.store.policies import apply_policies, read_policies
+
+router = APIRouter(prefix="/api/routing", tags=["policies"])
+DryRun = Annotated[bool, Query(description="Say what would change, change nothing")]
+POLICY = {"$ref": "#/components/schemas/Policy-Input"}
+BODY = {
+    "required": True,
+    "description": "One policy, a list of them, or `{policies: [...]}`: all are applied, or none",
+    "content": {
+        "application/json": {
+            "schema": {
+                "anyOf": [
+                    POLICY,
+                    {"type": "array", "items": POLICY},
+                    {
+                        "type": "object",
+                        "required": ["policies"],
+                        "additionalProperties": False,
+                        "properties": {"policies": {"type": "array", "items": POLICY}},
+                    },
+                ]
+            }
+        }
+    },
+}
+
+
+@router.get("/policies", summary="Every policy, newest version")
+async def list_policies(
+    state: State, caller: ReadCaller, limit: Limit = PAGE_MAX, cursor: Cursor = None
+) -> PoliciesDocument:
+    """Return the policies by name, inactive ones included."""
+    after = decode_cursor(cursor, 1)
+    found = await read_policies(state.opened.database)
+    if after is not None:
+        found = [policy for policy in found if policy.name > after[0]]
+    more = encode_cursor(found[limit - 1].name) if len(found) > limit else None
+    return PoliciesDocument(items=found[:limit], next_cursor=more)
+
+
+@router.post(
+    "/policies",
+    summary="Apply policies",
+    response_model=PoliciesAppliedDocument,
+    openapi_extra={"requestBody": BODY},
+)
+async def apply(
+    request: Request, state: State, caller: AdminCaller, dry_run: DryRun = False
+) -> dict[str, Any]:
+    """Apply all of them or none; a refusal names every problem at once."""
+    try:
+        text = (await request.body()).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ApiProblem(422, "the body is not UTF-8") from None
+    applied = await apply_policies(
+        state.opened.database,
+        parse_policy_text(text),
+        source="person",
+        reason=f"applied by {caller.name} over HTTP",
+        dry_run=dry_run,
+    )
+    return {"items": [asdict(one) for one in applied], "dry_run": dry_run}
