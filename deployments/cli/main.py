@@ -29,6 +29,7 @@ for command in (
     keys.keys,
     serve.serve,
     processes.up,
+    processes.deploy,
     processes.worker,
     processes.simulator,
     processes.database,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -40,6 +42,24 @@ def up(port: int, prefect_port: int, no_worker: bool, no_api: bool, as_json: boo
 
 
 @click.command()
+def deploy() -> None:
+    """Bring the database and the Prefect server up to date, as `up` does: for several hosts.
+
+    Schema, prices and default policies; the work pool, the deployments of prefect.yaml, the
+    automations. Needs DATABASE_URL and PREFECT_API_URL, or `up`.
+    """
+    from deployments.system import attached
+    from tasks.adapters.settings import read_settings
+
+    attached(read_settings())
+    from deployments.up import deploy as deployment
+    from deployments.up import prepare
+
+    prepare.main()
+    deployment.main()
+
+
+@click.command()
 @click.option("--pool", default="switchyard", show_default=True, help="Work pool to serve.")
 @click.option(
     "--limit", type=click.IntRange(1), default=32, show_default=True, help="Runs at once."
@@ -55,6 +75,10 @@ def worker(
     from tasks.adapters.settings import read_settings
 
     attached(read_settings())
+    # Importing Prefect takes seconds, and its clean-up at exit waits for a server that may be
+    # gone: until the worker takes the signals over, nothing runs that would need an orderly end.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: os._exit(128 + received))
     from deployments.worker.start import run_worker
 
     run_worker(pool=pool, limit=limit, name=name, queues=queues, drain_s=drain_s)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from deployments.ports import LOOPBACK
 from deployments.postgres import PostgresServer
 from deployments.prefect_server import server_arguments, server_environment
+from deployments.up import idle
 from deployments.up.deployed import POOL
 from deployments.up.part import Part, Step
 from deployments.up.probes import answers, lives, works_at
@@ -16,7 +17,7 @@ from tasks.adapters.settings import Settings
 WORKER_STOP_S = 60.0  # it drains for 30 s and hands the rest back
 LOG_FORMAT = "%(levelname)-7s %(message)s"
 # One line of the log already has the time and the part's name.
-CHILD_ENVIRONMENT = {
+CHILD_ENVIRONMENT = idle.ANY_PROCESS | {
     "PYTHONUNBUFFERED": "1",
     "NO_COLOR": "1",
     "PREFECT_LOGGING_COLORS": "false",
@@ -64,7 +65,7 @@ def prefect_part(settings: Settings, postgres: PostgresServer, port: int) -> Par
         name="prefect",
         module="prefect",
         arguments=server_arguments(port),
-        environment=server_environment(settings, postgres) | CHILD_ENVIRONMENT,
+        environment=server_environment(settings, postgres) | idle.SERVER | CHILD_ENVIRONMENT,
         probe=answers(f"http://{LOOPBACK}:{port}/api/health"),
         needs=("migrate",),
         quiet_until_ready=True,  # its banner says less than our own summary

@@ -85,15 +85,13 @@ class PartProcess:
                 os.killpg(self.pid, signal.SIGKILL)
 
     def end_text(self) -> str:
-        """Say how it ended, with its last line."""
+        """Say how it ended, with its last line if that may tell why."""
         code = self._process.returncode
         if code is None:
-            how = "still runs"
-        elif code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
-        else:
-            how = f"ended with exit code {code}"
-        return f"{how}: {self.tail[-1]}" if self.tail else how
+            return "still runs"
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}" + (f": {self.tail[-1]}" if self.tail else "")
 
     def show(self) -> None:
         """Write its output from now on."""

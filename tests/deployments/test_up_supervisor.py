@@ -6,9 +6,7 @@ import asyncio
 import io
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +86,7 @@ class Stage:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(30):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  (of other processes)
                 await asyncio.sleep(0.02)
 
 
@@ -234,16 +232,15 @@ asyncio.run(main())
 async def test_part_ends_when_its_supervisor_is_killed(stage: Stage) -> None:
     from deployments.up.family import family_lock
 
-    arguments = [sys.executable, "-c", PARENT, str(stage.folder / "events"), str(stage.folder)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        assert parent.stdout.readline() == b"ready\n"
-        [child] = stage.starts_of("worker")
-        parent.kill()
-    waited: list[str] = []
-    with family_lock(stage.folder, waited.append):  # waits until the child is gone
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PARENT, str(stage.folder / "events"), str(stage.folder)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    assert await parent.stdout.readline() == b"ready\n"
+    [child] = stage.starts_of("worker")
+    parent.kill()
+    await parent.wait()
+    with family_lock(stage.folder, print):  # waits until the child is gone
         assert "worker stops" in stage.events
-    deadline_s = time.monotonic() + 10
-    while alive(child) and time.monotonic() < deadline_s:
-        await asyncio.sleep(0.02)
-    assert not alive(child)
+    await stage.until(lambda: not alive(child))
