@@ -53,7 +53,7 @@ def _summary(result: RoutingResult) -> str:
         ("Time", f"{result.latency_ms} ms"),
         ("Decision", str(result.decision_id)),
     ]
-    return "# Decision\n\n" + _table(("", ""), rows)
+    return "# Decision\n\n" + table(("", ""), rows)
 
 
 def _bullets(title: str, lines: Sequence[str]) -> str:
@@ -74,7 +74,7 @@ def _candidates(plan: Plan) -> str:
                 candidate.max_tokens if candidate else "-",
             )
         )
-    return "## Models considered\n\n" + _table(
+    return "## Models considered\n\n" + table(
         ("Model", "Attempt", "Reason", "Worst case", "Most tokens"), rows
     )
 
@@ -92,12 +92,13 @@ def _attempts(result: RoutingResult) -> str:
         )
         for number, attempt in enumerate(result.attempts, start=1)
     ]
-    return "## Attempts\n\n" + _table(
+    return "## Attempts\n\n" + table(
         ("#", "Model", "Outcome", "Cost", "Held", "Time", "Error"), rows
     )
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a Markdown table; every cell shows as it is."""
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
