@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    StrictBool,
     StringConstraints,
     ValidationError,
     computed_field,
@@ -29,6 +30,9 @@ from models.ratio import Ratio
 from models.usd import Usd
 
 EVERY = "*"
+# No control characters, and none that are invisible or turn the direction of a line.
+_HIDDEN = r"\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+SCOPE_KEY_PATTERN = rf"^[^{_HIDDEN}]*[^\s{_HIDDEN}][^{_HIDDEN}]*$"
 SignedUsd = Annotated[Decimal, PlainSerializer(plain, return_type=str, when_used="json")]
 
 
@@ -73,21 +77,17 @@ class BudgetDefinition(BaseModel):
 
     budget_type: BudgetType
     scope_key: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
+        str,
+        StringConstraints(
+            strip_whitespace=True, min_length=1, max_length=200, pattern=SCOPE_KEY_PATTERN
+        ),
     ] = EVERY
     budget_period: BudgetPeriod
     budget_amount: Usd
     alert_threshold: Ratio = Decimal("0.8")
     time_zone: str = Field("UTC", max_length=64, description="IANA name; says when days begin")
     mode: BudgetMode = BudgetMode.HARD
-    is_active: bool = True
-
-    @field_validator("scope_key")
-    @classmethod
-    def _scope_key_is_printable(cls, scope_key: str) -> str:
-        if not scope_key.isprintable():
-            raise ValueError("the scope key holds characters that cannot be printed")
-        return scope_key
+    is_active: StrictBool = True
 
     @field_validator("time_zone")
     @classmethod

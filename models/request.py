@@ -72,6 +72,13 @@ class RoutingRequest(BaseModel):
         default_factory=dict, description="Unknown chat fields, passed to the upstream as they are"
     )
 
+    @field_validator("max_tokens", "temperature", "deadline_s", "priority", mode="before")
+    @classmethod
+    def _numbers_are_no_truth_values(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("true and false are no numbers")
+        return value
+
     @field_validator("prompt")
     @classmethod
     def _prompt_says_something(cls, prompt: str | None) -> str | None:

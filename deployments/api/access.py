@@ -53,6 +53,11 @@ class KeyRing:
     def __repr__(self) -> str:
         return "KeyRing()"
 
+    @property
+    def open_to_all(self) -> bool:
+        """Whether callers without a key are let in."""
+        return self._open_to_all
+
     async def principal(self, authorization: str | None) -> Principal:
         """Return who sends this header; raises 401.
 

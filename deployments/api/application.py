@@ -45,7 +45,7 @@ def create_application(state: ApiState) -> ASGIApp:
     ):
         app.include_router(router)
     install_error_handlers(app)
-    describe(app)
+    describe(app, open_to_all=state.keys.open_to_all)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(caller: ReadCaller) -> JSONResponse:

@@ -18,7 +18,7 @@ def encode_cursor(*parts: str) -> str:
 
 
 def decode_cursor(cursor: str | None, length: int) -> list[str] | None:
-    """Return the texts of a cursor, None without one; raises 422 for anything else."""
+    """Return the texts of a cursor, None without one; raises 404 for anything else."""
     if cursor is None:
         return None
     try:
@@ -31,7 +31,7 @@ def decode_cursor(cursor: str | None, length: int) -> list[str] | None:
         or len(parts) != length
         or not all(isinstance(part, str) and "\0" not in part and _has_utf8(part) for part in parts)
     ):
-        raise ApiProblem(422, "cursor: not one that this API gave out")
+        raise ApiProblem(404, "cursor: there is no such page")
     return parts
 
 
@@ -44,9 +44,9 @@ def place_of(cursor: str | None) -> Place | None:
         at = datetime.fromisoformat(parts[0])
         place = Place(at, UUID(parts[1]))
     except ValueError:
-        raise ApiProblem(422, "cursor: not one that this API gave out") from None
+        raise ApiProblem(404, "cursor: there is no such page") from None
     if at.tzinfo is None:
-        raise ApiProblem(422, "cursor: not one that this API gave out")
+        raise ApiProblem(404, "cursor: there is no such page")
     return place
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,9 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-UNSTORABLE = (b"\\u0000", b"\\ud8", b"\\ud9", b"\\uda", b"\\udb", b"\\udc", b"\\udd", b"\\ude")
+SURROGATE = re.compile(rb"\\\\u[dD][89a-fA-F]")
+# An escaped U+0000, told from an escaped backslash before "u0000".
+NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Guard:
@@ -80,9 +83,7 @@ class Guard:
         stated = headers.get("content-length", "0")
         if stated.isdecimal() and int(stated) > most:
             raise _too_large(most)
-        body = await _read(receive, most)
-        _demand_storable(body)
-        return body
+        return _storable(await _read(receive, most))
 
 
 async def _read(receive: Receive, most: int) -> bytes:
@@ -101,20 +102,25 @@ async def _read(receive: Receive, most: int) -> bytes:
             return b"".join(pieces)
 
 
-def _demand_storable(body: bytes) -> None:
-    """Refuse texts that PostgreSQL cannot store: U+0000 and half a surrogate pair."""
-    lowered = body.lower() if b"\\u" in body else b""
-    if not any(mark in lowered for mark in UNSTORABLE):
-        return
+def _storable(body: bytes) -> bytes:
+    """Return the body with what PostgreSQL can store: U+0000 becomes U+FFFD, as in answers.
+
+    Raises 422 for half a surrogate pair, which no UTF-8 text can hold.
+    """
+    if b"\\u" not in body:
+        return body
+    if SURROGATE.search(body):
+        _demand_whole_pairs(body)
+    return NUL.sub(rb"\1\\ufffd", body)
+
+
+def _demand_whole_pairs(body: bytes) -> None:
     try:
-        text = json.dumps(json.loads(body), ensure_ascii=False)
-        text.encode()
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ApiProblem(422, "a text holds half a surrogate pair") from None
     except (ValueError, RecursionError):  # no JSON: the route says so
         return
-    if "\\u0000" in text.replace("\\\\", ""):
-        raise ApiProblem(422, "a text holds U+0000")
 
 
 def _too_large(most: int) -> ApiProblem:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from deployments.api.options import ServeOptions
+from deployments.api.problems import ApiProblem
 from deployments.lanes import run_in_lane
 from flows.select_request import select_only
 from models.decision import Caller
@@ -81,7 +82,7 @@ class Lanes:
         if asked not in ("flow", "ledger"):
             raise InvalidRequest(f"trace is 'flow' or 'ledger', not {asked[:50]!r}")
         if asked == "flow" and not self._flow_possible:
-            raise InvalidRequest(NO_FLOW)
+            raise ApiProblem(409, NO_FLOW)
         return "flow" if asked == "flow" else "ledger"
 
     async def run(

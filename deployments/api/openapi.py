@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from deployments.api.bodies import BUDGET_BODY, POLICY_BODY, REQUEST_BODY, model_schemas
+from deployments.api.documents import AcceptedDocument
 from deployments.api.problems import MEDIA_TYPE, OPENAI_PATH, OpenAIError, Problem
 
 Json = dict[str, Any]  # JSON Schema
@@ -25,42 +27,55 @@ SHARED = {
     "429": "Too many requests; see Retry-After",
     "503": "The database or Prefect does not answer",
 }
+BODIES = {
+    ("post", "/api/routing/tasks"): "Request",
+    ("post", "/api/routing/select"): "Request",
+    ("put", "/api/routing/budgets"): "Budget",
+}
 OPEN = frozenset({"/healthz", "/readyz"})
 
 
-def describe(app: FastAPI) -> None:
-    """Give the application its OpenAPI document, made once when it is first asked for."""
+def describe(app: FastAPI, *, open_to_all: bool) -> None:
+    """Give the application its OpenAPI document, made once when it is first asked for.
+
+    `open_to_all`: no key is asked for, so the document names none.
+    """
 
     def openapi() -> Json:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, open_to_all=open_to_all)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it
 
 
-def _document(app: FastAPI) -> Json:
+def _document(app: FastAPI, *, open_to_all: bool) -> Json:
     document = get_openapi(
         title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes
     )
     schemas = document["components"]["schemas"]
-    for model in (Problem, OpenAIError):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= schema.pop("$defs", {})
-        schemas[model.__name__] = schema
+    schemas |= model_schemas(Problem, OpenAIError, AcceptedDocument)
+    schemas |= {"Request": REQUEST_BODY, "Budget": BUDGET_BODY, "PolicyBody": POLICY_BODY}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    guarded: list[Json] = [] if open_to_all else [{"key": []}]
+    if guarded:
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for path, operations in document["paths"].items():
-        for operation in operations.values():
-            _complete(path, operation)
+        for method, operation in operations.items():
+            _complete(path, operation, guarded)
+            if (body := BODIES.get((method, path))) is not None:
+                operation["requestBody"]["content"]["application/json"]["schema"] = {
+                    "$ref": f"#/components/schemas/{body}"
+                }
     return document
 
 
-def _complete(path: str, operation: Json) -> None:
+def _complete(path: str, operation: Json, guarded: list[Json]) -> None:
     responses = operation["responses"]
     if path not in OPEN:
-        operation["security"] = [{"key": []}]
+        if guarded:
+            operation["security"] = guarded
         for status, description in SHARED.items():
             responses[status] = {"description": description}
     for status, response in responses.items():

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from models.errors import (
     BadInput,
@@ -169,6 +170,18 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def _allowed(request: Request) -> str:
+    """Return the methods of every route of this path; the framework names one route's only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    methods = {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return ", ".join(sorted(methods))
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of the application as a problem; the last one is logged."""
 
@@ -186,7 +199,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def by_status(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        problem = ApiProblem(error.status_code, str(error.detail), headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(request)
+        problem = ApiProblem(error.status_code, str(error.detail), headers=headers)
         return problem_response(problem, request.url.path)
 
     async def unexpected(request: Request, error: Exception) -> Response:

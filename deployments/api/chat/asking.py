@@ -87,11 +87,22 @@ def _document(body: bytes) -> Json:
         raise ApiProblem(400, "the body is not a JSON object")
     if document.get("messages") is None:
         raise ApiProblem(400, "messages: is missing")
+    _demand_contents(document["messages"])
     if document.get("n") not in (None, 1):
         raise ApiProblem(400, "n: one choice is what is budgeted and answered")
     if _depth(document) > DEPTH_MAX:
         raise ApiProblem(400, f"the body is nested deeper than {DEPTH_MAX} levels")
     return document
+
+
+def _demand_contents(messages: object) -> None:
+    """Refuse contents that no model reads: neither text nor a list of typed parts."""
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        parts = content if isinstance(content, list) else []
+        known = all(isinstance(p, dict) and isinstance(p.get("type"), str) for p in parts)
+        if not known or not isinstance(content, str | list | None):
+            raise ApiProblem(400, "messages: a content is a text, or a list of parts with a type")
 
 
 def _metadata(document: Json) -> Json:

@@ -6,6 +6,23 @@ from typing import Any
 
 Json = dict[str, Any]  # JSON Schema
 
+TEXT_PART: Json = {
+    "type": "object",
+    "required": ["type", "text"],
+    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+}
+IMAGE_PART: Json = {
+    "type": "object",
+    "required": ["type", "image_url"],
+    "properties": {
+        "type": {"const": "image_url"},
+        "image_url": {
+            "type": "object",
+            "required": ["url"],
+            "properties": {"url": {"type": "string"}},
+        },
+    },
+}
 MESSAGE: Json = {
     "type": "object",
     "required": ["role"],
@@ -15,7 +32,7 @@ MESSAGE: Json = {
             "anyOf": [
                 {"type": "string"},
                 {"type": "null"},
-                {"type": "array", "items": {"type": "object"}},
+                {"type": "array", "items": {"anyOf": [TEXT_PART, IMAGE_PART]}},
             ]
         },
     },
@@ -36,13 +53,18 @@ CHAT_BODY: Json = {
                         "description": "`auto`, `policy:NAME`, or a model id",
                     },
                     "messages": {"type": "array", "minItems": 1, "items": MESSAGE},
-                    "stream": {"type": "boolean", "default": False},
-                    "max_tokens": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
-                    "temperature": {"type": "number", "minimum": 0, "maximum": 2},
-                    "tools": {"type": "array", "items": {"type": "object"}},
-                    "response_format": {"type": "object"},
+                    "stream": {"type": ["boolean", "null"], "default": False},
+                    "max_tokens": {
+                        "type": ["integer", "null"],
+                        "minimum": 1,
+                        "maximum": 1_000_000,
+                    },
+                    "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
+                    "tools": {"type": ["array", "null"], "items": {"type": "object"}},
+                    "response_format": {"type": ["object", "null"]},
                     "metadata": {
-                        "type": "object",
+                        "type": ["object", "null"],
+                        "properties": {"trace": {"type": "string", "enum": ["flow", "ledger"]}},
                         "description": "task_type, worker, idempotency_key, trace, policy,"
                         " max_cost_usd, ... are read; the rest goes on to the upstream",
                     },

@@ -18,7 +18,7 @@ REFUSED = {
     "money": 402,
     "no_budget": 402,
     "context": 400,
-    "ability": 400,
+    "ability": 404,
     "unbounded": 400,
     "none_active": 404,
     "price": 503,
@@ -36,13 +36,17 @@ FAILED = {
 }
 
 
+# status, kind of refusal, headers, and the plan's own words
+Classified = tuple[int, str | None, dict[str, str], str | None]
+
+
 async def refusal_of(opened: Runtime, result: RoutingResult, *, asked: bool) -> ApiProblem:
     """Return the problem of a request without an answer; `asked` when it named a model."""
     headers = chosen_headers(result.decision_id, result.policy, result.model or "")
-    status, kind, extra = await _classified(opened, result)
-    if status == 404 and not asked:
+    status, kind, extra, why = await _classified(opened, result)
+    if status == 404 and kind == "none_active" and not asked:
         status = 503
-    why = result.reasons[-1] if result.reasons else result.status.value
+    why = why or (result.reasons[-1] if result.reasons else "no reason is known")
     return ApiProblem(
         status,
         f"{result.status.value.replace('_', ' ')}: {why}",
@@ -52,25 +56,23 @@ async def refusal_of(opened: Runtime, result: RoutingResult, *, asked: bool) -> 
     )
 
 
-async def _classified(
-    opened: Runtime, result: RoutingResult
-) -> tuple[int, str | None, dict[str, str]]:
+async def _classified(opened: Runtime, result: RoutingResult) -> Classified:
     if result.status in (Status.PARKED, Status.AWAITING_APPROVAL):
-        return 402, result.status.value, NO_RETRY
+        return 402, result.status.value, NO_RETRY, None
     if result.status is Status.REJECTED:
         return await _rejected(opened, result)
     kinds = await failure_kinds(opened.database, result.decision_id)
     if not kinds:
-        return 504, "timeout", NO_RETRY
+        return 504, "timeout", NO_RETRY, None
     status = FAILED.get(kinds[-1], 502)
-    return status, None, {"Retry-After": "5"} if status == 429 else NO_RETRY
+    return status, None, {"Retry-After": "5"} if status == 429 else NO_RETRY, None
 
 
-async def _rejected(
-    opened: Runtime, result: RoutingResult
-) -> tuple[int, str | None, dict[str, str]]:
+async def _rejected(opened: Runtime, result: RoutingResult) -> Classified:
     row = await read_decision(opened.database, result.decision_id)
     plan = (row or {}).get("plan") or {}
     refusal = plan.get("refusal") or {}
-    status = REFUSED.get(refusal.get("kind", "money"), 402)
-    return status, None, {"Retry-After": "30"} if status == 503 else NO_RETRY
+    kind = refusal.get("kind", "money")
+    status = REFUSED.get(kind, 402)
+    headers = {"Retry-After": "30"} if status == 503 else NO_RETRY
+    return status, kind, headers, refusal.get("message")

@@ -8,6 +8,8 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from deployments.api.state import ReadCaller, State
+
 FOLDER = Path(__file__).parent
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
@@ -33,6 +35,17 @@ async def style() -> Response:
 async def script() -> Response:
     """Return its script."""
     return Response(_text("page.js"), headers=HEADERS, media_type="text/javascript")
+
+
+@router.get("/page/facts")
+async def facts(state: State, caller: ReadCaller) -> dict[str, object]:
+    """Return what the page shows beside the API's documents."""
+    settings = state.opened.settings
+    api_url = settings.prefect_api_url
+    return {
+        "simulated": settings.simulated,
+        "prefect_ui_url": None if api_url is None else api_url.rstrip("/").removesuffix("/api"),
+    }
 
 
 @cache

@@ -6,14 +6,14 @@ from fastapi import APIRouter
 
 from deployments.api.cursors import decode_cursor, encode_cursor
 from deployments.api.documents import BudgetsDocument
-from deployments.api.queries import PAGE_MAX, Cursor, Limit
+from deployments.api.queries import NO_PAGE, PAGE_MAX, Cursor, Limit
 from deployments.api.state import AdminCaller, ReadCaller, State
 from models.budget import BudgetDefinition, BudgetState
 
 router = APIRouter(prefix="/api/routing", tags=["budgets"])
 
 
-@router.get("/budgets", summary="Every limit with its open balance")
+@router.get("/budgets", summary="Every limit with its open balance", responses=NO_PAGE)
 async def read_budgets(
     state: State, caller: ReadCaller, limit: Limit = PAGE_MAX, cursor: Cursor = None
 ) -> BudgetsDocument:

@@ -15,7 +15,7 @@ from deployments.api.documents import (
     Feedback,
     FeedbackStored,
 )
-from deployments.api.queries import PAGE_DEFAULT, Cursor, Limit, SpanQuery
+from deployments.api.queries import NO_PAGE, PAGE_DEFAULT, Cursor, Limit, SpanQuery
 from deployments.api.state import ReadCaller, RouteCaller, State
 from models.result import Status
 from tasks.adapters.decisions import explained_decision
@@ -26,7 +26,12 @@ router = APIRouter(prefix="/api/routing", tags=["decisions"])
 StatusQuery = Annotated[Status | None, Query(description="Only decisions that ended so")]
 
 
-@router.get("/decisions", summary="Decisions, newest first", response_model=DecisionsDocument)
+@router.get(
+    "/decisions",
+    summary="Decisions, newest first",
+    response_model=DecisionsDocument,
+    responses=NO_PAGE,
+)
 async def read_decisions(
     state: State,
     caller: ReadCaller,

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Query, Request
 from deployments.api.cursors import decode_cursor, encode_cursor
 from deployments.api.documents import PoliciesAppliedDocument, PoliciesDocument
 from deployments.api.problems import ApiProblem
-from deployments.api.queries import PAGE_MAX, Cursor, Limit
+from deployments.api.queries import NO_PAGE, PAGE_MAX, Cursor, Limit
 from deployments.api.state import AdminCaller, ReadCaller, State
 from models.policy import parse_policy_text
 from tasks.adapters.store.policies import apply_policies, read_policies
 
 router = APIRouter(prefix="/api/routing", tags=["policies"])
 DryRun = Annotated[bool, Query(description="Say what would change, change nothing")]
-POLICY = {"$ref": "#/components/schemas/Policy-Input"}
+POLICY = {"$ref": "#/components/schemas/PolicyBody"}
 BODY = {
     "required": True,
     "description": "One policy, a list of them, or `{policies: [...]}`: all are applied, or none",
@@ -40,7 +40,7 @@ BODY = {
 }
 
 
-@router.get("/policies", summary="Every policy, newest version")
+@router.get("/policies", summary="Every policy, newest version", responses=NO_PAGE)
 async def list_policies(
     state: State, caller: ReadCaller, limit: Limit = PAGE_MAX, cursor: Cursor = None
 ) -> PoliciesDocument:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from deployments.api.cursors import decode_cursor, encode_cursor
 from deployments.api.documents import CostsDocument, PerformanceDocument
-from deployments.api.problems import ApiProblem
-from deployments.api.queries import PAGE_DEFAULT, Cursor, Limit, SpanQuery
+from deployments.api.queries import NO_PAGE, PAGE_DEFAULT, Cursor, Limit, SpanQuery
 from deployments.api.state import ReadCaller, State
 from models.report import Report, report_of
 from tasks.adapters.store.reports import (
@@ -21,14 +21,14 @@ from tasks.adapters.store.reports import (
 from tasks.adapters.store.success import ReportPeriod, period_facts
 
 PERIODS_MAX = 400
-DAYS = {"day": 1, "week": 7, "month": 28}
+LENGTHS = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}
 router = APIRouter(prefix="/api/routing", tags=["reports"])
 CostGroupBy = Annotated[CostGroup, Query(description="day, week and month are UTC")]
 PerformanceGroupBy = Annotated[PerformanceGroup, Query()]
 Period = Annotated[ReportPeriod, Query(description="UTC")]
 
 
-@router.get("/costs", summary="What was spent", response_model=CostsDocument)
+@router.get("/costs", summary="What was spent", response_model=CostsDocument, responses=NO_PAGE)
 async def read_costs(
     state: State,
     caller: ReadCaller,
@@ -44,7 +44,9 @@ async def read_costs(
     return _paged(report)
 
 
-@router.get("/performance", summary="How models did", response_model=PerformanceDocument)
+@router.get(
+    "/performance", summary="How models did", response_model=PerformanceDocument, responses=NO_PAGE
+)
 async def read_performance(
     state: State,
     caller: ReadCaller,
@@ -64,10 +66,13 @@ async def read_performance(
 async def read_report(
     state: State, caller: ReadCaller, span: SpanQuery, period: Period = "week"
 ) -> Report:
-    """Return cost per task, success, response time, budget compliance and balance by period."""
-    if (span.until - span.since).days > PERIODS_MAX * DAYS[period]:
-        raise ApiProblem(422, f"since: a report has at most {PERIODS_MAX} periods")
-    facts = await period_facts(state.opened.database, span.since, span.until, period)
+    """Return cost per task, success, response time, budget compliance and balance by period.
+
+    At least the last period of the span, and at most the last 400 days, weeks or months.
+    """
+    earliest = span.until - PERIODS_MAX * LENGTHS[period]
+    since = min(max(span.since, earliest), span.until - timedelta(seconds=1))
+    facts = await period_facts(state.opened.database, since, span.until, period)
     return report_of(facts, period)
 
 

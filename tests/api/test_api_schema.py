@@ -1,0 +1,74 @@
+"""schemathesis: the API does what its OpenAPI document says, whatever it is sent."""
+
+from __future__ import annotations
+
+import os
+
+import httpx
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase
+
+from tests.api.conftest import RunningApi
+
+EXAMPLES = int(os.environ.get("SWITCHYARD_SCHEMA_EXAMPLES", "15"))
+OPERATIONS = (
+    ("GET", "/api/routing/policies"),
+    ("POST", "/api/routing/policies"),
+    ("GET", "/api/routing/costs"),
+    ("GET", "/api/routing/performance"),
+    ("GET", "/api/routing/report"),
+    ("POST", "/api/routing/select"),
+    ("POST", "/api/routing/tasks"),
+    ("GET", "/api/routing/tasks/{decision_id}"),
+    ("GET", "/api/routing/decisions"),
+    ("GET", "/api/routing/decisions/{decision_id}"),
+    ("POST", "/api/routing/feedback"),
+    ("GET", "/api/routing/budgets"),
+    ("PUT", "/api/routing/budgets"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/v1/models"),
+)
+
+
+@pytest.fixture(scope="module")
+def schema(shared_api: RunningApi) -> schemathesis.BaseSchema:
+    loaded = schemathesis.openapi.from_url(f"{shared_api.url}/openapi.json")
+    return loaded
+
+
+def test_every_operation_is_checked(shared_api: RunningApi) -> None:
+    with shared_api.client() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    found = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert found == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_operation_keeps_its_contract(
+    schema: schemathesis.BaseSchema, method: str, path: str
+) -> None:
+    operation = schema[path][method]
+    strategy = operation.as_strategy()
+
+    @hypothesis.given(case=strategy)
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def check(case: schemathesis.Case) -> None:
+        case.call_and_validate()
+
+    check()
+
+
+def test_prices_are_there(shared_api: RunningApi) -> None:
+    assert httpx.get(f"{shared_api.url}/readyz", trust_env=False).json()["ready"]
