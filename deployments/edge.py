@@ -14,6 +14,7 @@ from models.errors import SwitchyardError
 
 INTERRUPTED = 130
 TERMINATED = 143
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _terminations: list[int] = []
 
@@ -41,6 +42,8 @@ def run_to_exit(command: Callable[[], int]) -> NoReturn:
             raise
         _terminations.append(signal.SIGTERM)
         code = _interrupted()
+    for number in SIGNALS:  # all is stopped: a key pressed once more must not change the code
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -68,10 +71,7 @@ def _interrupted() -> int:
 def undisturbed() -> Iterator[None]:
     """Finish the block whatever is pressed: an interrupted stop would leave processes behind."""
     try:
-        before = {
-            number: signal.signal(number, _ask_for_patience)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {number: signal.signal(number, _ask_for_patience) for number in SIGNALS}
     except ValueError:  # only the main thread may, and only it is interrupted
         yield
         return

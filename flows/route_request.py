@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from prefect import flow
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 
@@ -20,6 +19,7 @@ from tasks.check_budget import check_budget
 from tasks.classify_request import classify_request
 from tasks.execute_request import execute_request
 from tasks.record_outcome import record_outcome
+from tasks.run_page import label_run
 from tasks.select_model import select_model
 from tasks.steps import (
     Steps,
@@ -29,7 +29,6 @@ from tasks.steps import (
     stored_request,
 )
 
-OUR_TAGS = ("policy:", "type:", "status:", "model:", "worker:", "simulated")
 PREFECT_STEPS = Steps(
     classify_request=classify_request,
     check_budget=check_budget,
@@ -59,7 +58,7 @@ async def route_request(
             key=key or f"run:{run_id}", trace="flow", flow_run_id=run_id, owner=process_owner()
         )
         result = await _route_and_wait(asked, caller)
-        await label_run(run_id, result)
+        await label_run(run_id, flow_run.tags, result)
     return final_state(result)
 
 
@@ -77,7 +76,7 @@ async def _route_and_wait(asked: RoutingRequest, caller: Caller) -> RoutingResul
     """Route, and suspend this run where the request waits and Prefect allows it."""
     result = await route(asked, caller, PREFECT_STEPS)
     if result.status in WAITING and may_suspend():
-        await label_run(UUID(str(flow_run.id)), result)
+        await label_run(UUID(str(flow_run.id)), flow_run.tags, result)
     if result.status is Status.AWAITING_APPROVAL and may_suspend():
         await ask_person(result)
         result = await route(asked, caller, PREFECT_STEPS)
@@ -85,21 +84,6 @@ async def _route_and_wait(asked: RoutingRequest, caller: Caller) -> RoutingResul
         await suspend_until_released(result)
         result = await route(asked, caller, PREFECT_STEPS)
     return result
-
-
-async def label_run(run_id: UUID, result: RoutingResult) -> None:
-    """Name and tag the run by policy, model and worker, so that a list of runs can be read."""
-    tags = [f"policy:{result.policy}", f"type:{result.task_type}", f"status:{result.status}"]
-    if result.model is not None:
-        tags.append(f"model:{result.model}")
-    if result.worker_id is not None:
-        tags.append(f"worker:{result.worker_id}")
-    if result.simulated:
-        tags.append("simulated")
-    name = f"{result.policy} · {result.task_type} · {result.model or result.status}"
-    async with get_client() as client:
-        kept = [tag for tag in flow_run.tags if not tag.startswith(OUR_TAGS)]
-        await client.update_flow_run(run_id, name=name, tags=[*kept, *tags])
 
 
 def final_state(result: RoutingResult) -> State[RoutingResult]:

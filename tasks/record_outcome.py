@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from models.decision import Arrival, Ending
-from models.explanation import decision_markdown
 from models.result import RoutingResult
+from tasks.run_page import leave_explanation
 from tasks.steps import PLAIN_STEPS
 
 
@@ -16,9 +15,5 @@ from tasks.steps import PLAIN_STEPS
 async def record_outcome(arrival: Arrival, ending: Ending) -> RoutingResult:
     """Store the result document and leave the explanation as an artifact."""
     result = await PLAIN_STEPS.record_outcome(arrival, ending)
-    await acreate_markdown_artifact(
-        decision_markdown(result, ending.plan),
-        key="decision",
-        description=f"{result.status}: {result.model or 'no model'} for {result.task_type}",
-    )
+    await leave_explanation(result, ending.plan)
     return result

@@ -24,6 +24,7 @@ for command in (
     budgets.budgets,
     budgets.audit,
     reports.costs,
+    reports.performance,
     decisions.explain,
     decisions.replay,
     keys.keys,

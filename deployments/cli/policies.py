@@ -69,10 +69,13 @@ def show(name: str, as_json: bool) -> None:
 @json_option
 def apply(file: Path, dry_run: bool, as_json: bool) -> None:
     """Apply the policies in FILE (JSON): all of them, or none with every problem named."""
+    from models.errors import InvalidPolicy
     from models.policy import parse_policy_text
     from tasks.adapters.store import policies as store
 
     parsed = parse_policy_text(_text_of(file))
+    if not parsed:
+        raise InvalidPolicy((f"{file.name} holds no policy",))
 
     async def save(opened: Runtime) -> list[store.Applied]:
         return await store.apply_policies(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -12,9 +12,11 @@ from psycopg.rows import DictRow
 
 from deployments.lanes import run_in_lane
 from deployments.simulator import Charge, Fault, FaultMatch, FaultRule, RunningSimulator
+from models.completion import StreamDelta
 from models.request import RoutingRequest
 from models.result import RoutingResult
 from tasks.adapters.runtime import Runtime
+from tasks.adapters.sink import streaming_into
 
 PROMPT = "The importer drops the last row of every file; find the off-by-one and fix it."
 
@@ -26,12 +28,15 @@ class Bench:
     runtime: Runtime
     simulator: RunningSimulator
 
-    async def route(self, prompt: str = PROMPT, **fields: Any) -> RoutingResult:
-        """Route one bug fix; any field of the request can be given."""
+    async def route(
+        self, prompt: str = PROMPT, *, sink: Collected | None = None, **fields: Any
+    ) -> RoutingResult:
+        """Route one bug fix, streamed into the sink; any field of the request can be given."""
         if "messages" not in fields:
             fields["prompt"] = prompt
         document = {"task_type": "fix_bug", "worker_id": "w1"} | fields
-        return await run_in_lane(RoutingRequest.model_validate(document), "ledger")
+        with streaming_into(sink):
+            return await run_in_lane(RoutingRequest.model_validate(document), "ledger")
 
     def fail(self, fault: Fault | str, match: dict[str, Any] | None = None, **rule: Any) -> None:
         """Let matching requests fail, by default the next one only."""
@@ -76,3 +81,26 @@ class Bench:
 @pytest.fixture
 def bench(runtime: Runtime, simulator: RunningSimulator) -> Bench:
     return Bench(runtime, simulator)
+
+
+@dataclass
+class Collected:
+    """A sink that remembers: which models were announced, and the text that came."""
+
+    chosen_models: list[str] = field(default_factory=list)
+    text: str = ""
+
+    @property
+    def started(self) -> bool:
+        return bool(self.text)
+
+    async def chosen(self, decision_id: UUID, policy: str, model_id: str) -> None:
+        self.chosen_models.append(model_id)
+
+    async def piece(self, delta: StreamDelta) -> None:
+        self.text += delta.content
+
+
+@pytest.fixture
+def collected() -> Collected:
+    return Collected()
