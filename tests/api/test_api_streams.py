@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 import httpx
-import pytest
 
 from deployments.simulator import Fault, FaultMatch, FaultRule
 from tasks.adapters.database import Database, open_database

@@ -96,7 +96,7 @@ function budgetBar(budget) {
 
 function drawBudgets(budgets) {
   const shown = budgets.filter((b) => b.is_active).map((b) => {
-    const scope = b.scope_key === "*" ? b.budget_type : `${b.budget_type}: ${b.scope_key}`;
+    const scope = b.budget_type === "global" ? "everything" : b.scope_key === "*" ? `each ${b.budget_type}` : `${b.budget_type}: ${b.scope_key}`;
     const left = Number(b.remaining_amount);
     const turns = b.period_end ? `, turns ${time(b.period_end)}` : "";
     const text = `${usd(b.spent_amount)} spent, ${usd(b.reserved_amount)} held, ${usd(b.remaining_amount)} left of ${usd(b.budget_amount)}${turns}`;
@@ -111,18 +111,24 @@ function drawBudgets(budgets) {
 const dayOf = (moment) => moment.toISOString().slice(0, 10);
 
 // Spend by day and by policy or model, from one costs document a day.
+const past = new Map(); // days gone by change rarely: a late bill shows after a few minutes
+const PAST_MS = 300000;
+
+async function costsOf(start) {
+  const span = `since=${new Date(start).toISOString()}&until=${new Date(start + DAY_MS).toISOString()}`;
+  const path = `/api/routing/costs?group_by=${by}&limit=1000&${span}`;
+  const known = past.get(path);
+  if (known && Date.now() - known.at < PAST_MS) return known.document;
+  const document = await ask(path);
+  if (start + DAY_MS < Date.now()) past.set(path, { at: Date.now(), document });
+  return document;
+}
+
 async function spendByDay(days) {
   const now = Date.now(), starts = [];
   for (let i = days - 1; i >= 0; i -= 1) starts.push(Date.parse(`${dayOf(new Date(now - i * DAY_MS))}T00:00:00Z`));
-  const documents = await Promise.all(starts.map((start) => {
-    const span = `since=${new Date(start).toISOString()}&until=${new Date(start + DAY_MS).toISOString()}`;
-    return ask(`/api/routing/costs?group_by=${by}&limit=1000&${span}`);
-  }));
+  const documents = await Promise.all(starts.map(costsOf));
   return starts.map((start, i) => ({ label: dayOf(new Date(start)).slice(5), groups: documents[i].groups }));
-}
-
-async function spendByPart(days) {
-  return days === 1 ? spendByDay(2) : spendByDay(days);
 }
 
 function series(parts) {
@@ -136,22 +142,22 @@ function series(parts) {
 function niceTop(value) {
   if (value <= 0) return 1;
   const unit = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((f) => f * unit).find((top) => top >= value);
+  return [1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10].map((f) => f * unit).find((top) => top >= value);
 }
 
 function drawChart(parts) {
   const { named, rest, totals } = series(parts);
   const colour = (key) => `var(--c${rest.has(key) ? SERIES_MAX : named.indexOf(key)})`;
-  const width = 960, height = 260, left = 74, bottom = 26, top = 10;
+  const width = 960, height = 420, left = 118, bottom = 38, top = 16;
   const sums = parts.map((p) => p.groups.reduce((sum, g) => sum + Number(g.cost_usd), 0));
   const most = niceTop(Math.max(...sums, 0)), plot = height - top - bottom;
   const y = (value) => top + plot * (1 - value / most);
   const chart = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Spend by day and ${by}` });
   for (const share of [0, 0.5, 1]) {
     chart.append(shape("line", { x1: left, x2: width, y1: y(most * share), y2: y(most * share), stroke: "var(--line)" }));
-    chart.append(shape("text", { x: left - 8, y: y(most * share) + 4, "text-anchor": "end" }, usd(most * share)));
+    chart.append(shape("text", { x: left - 8, y: y(most * share) + 6, "text-anchor": "end" }, usd(most * share)));
   }
-  const step = (width - left) / parts.length, each = Math.ceil(parts.length / 10);
+  const step = (width - left) / parts.length, each = Math.ceil(parts.length / 7);
   parts.forEach((part, i) => {
     const x = left + i * step + step * 0.15;
     let sum = 0;
@@ -222,7 +228,7 @@ async function refresh() {
     ask("/api/routing/budgets?limit=100"), ask(`/api/routing/costs?since=${today}`), ask(`/api/routing/costs?since=${since}`),
     ask(`/api/routing/performance?limit=200&since=${since}`), ask("/api/routing/decisions?limit=25"),
     ask("/api/routing/decisions?limit=50&status=parked"), ask("/api/routing/decisions?limit=50&status=awaiting_approval"),
-    spendByPart(days), ask("/page/facts"),
+    spendByDay(Math.max(days, 2)), ask("/page/facts"),
   ]);
   document.body.dataset.prefect = facts.prefect_ui_url ?? "";
   at("simulated").hidden = !facts.simulated;

@@ -21,7 +21,7 @@ SELECT d.id AS decision_id, d.created_at, d.finished_at, d.status, d.task_id, d.
 FROM routing_decisions d
 LEFT JOIN LATERAL (
     SELECT sum(s.actual_cost) AS cost, count(*) AS attempts,
-           count(*) FILTER (WHERE s.settled_at IS NULL) AS unknown
+           count(*) FILTER (WHERE s.state IN ('SENT', 'UNKNOWN')) AS unknown
     FROM model_selections s WHERE s.decision_id = d.id
 ) AS spent ON true
 WHERE d.created_at >= %(since)s AND d.created_at < %(until)s

@@ -1,0 +1,31 @@
+"""The spend page: whole without any other host, and nothing that a text could break out of."""
+
+from __future__ import annotations
+
+import re
+
+from tests.api.conftest import RunningApi
+
+FILES = ("/", "/page/page.css", "/page/page.js")
+
+
+def test_page_asks_no_other_host_and_may_not(api: RunningApi) -> None:
+    with api.client() as client:
+        for path in FILES:
+            answer = client.get(path)
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy and "unsafe" not in policy
+            others = set(re.findall(r"https?://[\w./]+", answer.text))
+            assert others <= {"http://www.w3.org/2000/svg"}
+
+
+def test_page_puts_texts_in_as_texts_only(api: RunningApi) -> None:
+    with api.client() as client:
+        script, page = client.get("/page/page.js").text, client.get("/").text
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", script)
+    assert not re.search(r"<script>|\son\w+=|\sstyle=", page)
+
+
+def test_page_is_told_where_prefect_is(api: RunningApi) -> None:
+    with api.client() as client:
+        assert client.get("/page/facts").json() == {"simulated": True, "prefect_ui_url": None}
