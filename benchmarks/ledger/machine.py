@@ -1,15 +1,13 @@
 """A model of the ledger for Hypothesis: every operation, against the real PostgreSQL.
 
-The machine says in plain Python what admission, settling and sweeping must do; after each step the
-balances must be the model's to the last digit and the ledger's own audit must be clean. Used by
-the test suite and, with broken SQL underneath, by `benchmarks.ledger.mutants`.
+After each step the balances must be the model's to the last digit and the ledger's own audit must
+be clean. Used by the test suite and, with broken SQL underneath, by `benchmarks.ledger.mutants`.
 """
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,9 +21,16 @@ from hypothesis.stateful import (
     rule,
 )
 
-from benchmarks.ledger.model import ALERT, MODES, PERIODS, Connection, Entry, Expected, new_hold
+from benchmarks.ledger.model import (
+    PERIODS,
+    Balance,
+    Connection,
+    Entry,
+    Expected,
+    new_hold,
+    new_limit,
+)
 from models.attempt import AttemptState, Bill, Rejected, Replay, Reserved, Uncovered
-from models.budget import BudgetDefinition
 from models.errors import IdempotencyConflict
 from tasks.adapters.ledger import Ledger
 
@@ -43,10 +48,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.connection.plain.execute(
-            "DELETE FROM model_selections; DELETE FROM budget_adjustments;"
-            " DELETE FROM cost_budgets; DELETE FROM budget_definitions"
-        )
+        self.connection.forget_everything()
         self.expected = Expected()
 
     @property
@@ -74,18 +76,16 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def change_limit(self, budget_type: str, amount: Decimal, is_active: bool = True) -> None:
         """A limit holds at once, in the open period too."""
-        definition = BudgetDefinition.model_validate(
-            {
-                "budget_type": budget_type,
-                "budget_period": PERIODS[budget_type],
-                "budget_amount": amount,
-                "mode": MODES[budget_type],
-                "alert_threshold": ALERT,
-                "is_active": is_active,
-            }
-        )
-        self.connection.run(self.ledger.set_budget, definition)
+        self.connection.run(self.ledger.set_budget, new_limit(budget_type, amount, is_active))
         self.expected.change_limit(budget_type, amount if is_active else None)
+
+    @rule()
+    def drop_every_limit(self) -> None:
+        """Without any limit only free calls are admitted."""
+        for budget_type in PERIODS:
+            self.change_limit(budget_type, Decimal("0.010"), is_active=False)
+        self.hold_money("w1", Decimal("0.001"), Decimal("0.001"), None, uuid.uuid4())
+        self.change_limit("global", Decimal("0.030"))
 
     @rule(
         target=entries,
@@ -180,6 +180,17 @@ class LedgerMachine(RuleBasedStateMachine):
             assert len(settlement.alerts) == self.expected.book(entry, cost)
             assert settlement.overrun_usd == max(cost - entry.hold.worst_case_usd, Decimal(0))
 
+    @rule(entry=entries, cost=AMOUNTS)
+    def pay(self, entry: Entry, cost: Decimal) -> None:
+        """The way most attempts go: sent, answered, billed."""
+        self.mark_sent(entry, True)
+        self.settle(entry, cost)
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def hold_nothing(self, worker: str) -> None:
+        """A free call is admitted whatever is spent."""
+        self.hold_money(worker, Decimal(0), Decimal(0), None, uuid.uuid4())
+
     @rule(entry=entries, right_token=st.booleans())
     def release(self, entry: Entry, right_token: bool) -> None:
         """A hold is given back once, by its holder."""
@@ -216,13 +227,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(entry=entries)
     def let_the_lease_run_out(self, entry: Entry) -> None:
-        """Time passes for one attempt."""
-        self.connection.plain.execute(
-            "UPDATE model_selections SET lease_expires_at = lease_expires_at - interval '1 day'"
-            " WHERE id = %s",
-            (entry.selection_id,),
-        )
+        """Time passes for one attempt; its owner asks again."""
+        self.connection.expire_lease(entry.selection_id)
         entry.is_expired = True
+        self.reserve_again(entry, True, True)
 
     @rule(entry=entries)
     def extend(self, entry: Entry) -> None:
@@ -254,12 +262,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def turn_the_day(self) -> None:
         """Daily budgets start anew; monthly ones and caps do not."""
-        for days in (1000, -999):  # by way of the far past, where no row is in the way
-            self.connection.plain.execute(
-                "UPDATE cost_budgets SET period_start = period_start - %(step)s,"
-                " period_end = period_end - %(step)s WHERE budget_period = 'daily'",
-                {"step": timedelta(days=days)},
-            )
+        self.connection.age_daily_budgets()
         self.expected.turn_the_day()
 
     @rule(amount=AMOUNTS)
@@ -268,7 +271,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for state in self.connection.run(self.ledger.budgets):
             if state.budget_id is not None:
                 self.connection.run(self.ledger.adjust, state.budget_id, amount, "model")
-                self.expected.live[state.budget_type, state.scope_key].spent += amount
+                scope = (state.budget_type, state.scope_key)  # a replay may have opened it
+                balance = self.expected.live.setdefault(scope, Balance(state.budget_amount))
+                balance.spent += amount
                 return
 
     @invariant()

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import psycopg
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from models.attempt import AttemptState, Hold
+from models.budget import BudgetDefinition
 from tasks.adapters.database import Database, open_database
 from tasks.adapters.ledger import Ledger
 
@@ -134,6 +136,30 @@ class Connection:
 
         return self._portal.call(run)
 
+    def forget_everything(self) -> None:
+        """Empty the ledger."""
+        self.plain.execute(
+            "DELETE FROM model_selections; DELETE FROM budget_adjustments;"
+            " DELETE FROM cost_budgets; DELETE FROM budget_definitions"
+        )
+
+    def expire_lease(self, selection_id: uuid.UUID) -> None:
+        """Let a day pass for one lease."""
+        self.plain.execute(
+            "UPDATE model_selections SET lease_expires_at = lease_expires_at - interval '1 day'"
+            " WHERE id = %s",
+            (selection_id,),
+        )
+
+    def age_daily_budgets(self) -> None:
+        """Let a day pass for every daily balance."""
+        for days in (1000, -999):  # by way of the far past, where no row is in the way
+            self.plain.execute(
+                "UPDATE cost_budgets SET period_start = period_start - %(step)s,"
+                " period_end = period_end - %(step)s WHERE budget_period = 'daily'",
+                {"step": timedelta(days=days)},
+            )
+
     def close(self) -> None:
         """Close the pool, the loop and the connection."""
         self._stack.close()
@@ -162,4 +188,18 @@ def new_hold(
         elastic_usd=elastic,
         task_cap_usd=cap,
         worker_id=worker,
+    )
+
+
+def new_limit(budget_type: str, amount: Decimal, is_active: bool) -> BudgetDefinition:
+    """Return the definition of one limit, as the model knows it."""
+    return BudgetDefinition.model_validate(
+        {
+            "budget_type": budget_type,
+            "budget_period": PERIODS[budget_type],
+            "budget_amount": amount,
+            "mode": MODES[budget_type],
+            "alert_threshold": ALERT,
+            "is_active": is_active,
+        }
     )

@@ -23,13 +23,59 @@ class Mutation:
 
 RESERVE, SEND, SETTLE = "030_reserve.sql", "040_send.sql", "050_settle.sql"
 SCOPES, RECOVERY, BUDGETS = "020_scopes.sql", "060_recovery.sql", "070_budgets.sql"
-FULL = "AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount)\n      INTO"
+SEVERAL = "AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount)"
+ONE = "OR b.spent_amount + b.reserved_amount + wanted.hold <= b.budget_amount);"
 MUTATIONS = (
-    Mutation("limit off by one hold", RESERVE, FULL, FULL.replace("+ b.hold >", ">")),
-    Mutation("limit refuses the exact fit", RESERVE, FULL, FULL.replace(" > b.", " >= b.")),
-    Mutation("limit forgets what is held", RESERVE, FULL, FULL.replace("+ b.reserved_amount ", "")),
-    Mutation("limit forgets what is spent", RESERVE, FULL, FULL.replace("b.spent_amount + ", "")),
-    Mutation("free call is refused", RESERVE, "WHERE b.hold > 0", "WHERE b.hold >= 0"),
+    Mutation(
+        "limit off by one hold",
+        RESERVE,
+        SEVERAL,
+        SEVERAL.replace("+ b.hold >", ">"),
+    ),
+    Mutation(
+        "limit forgets what is held",
+        RESERVE,
+        SEVERAL,
+        SEVERAL.replace("+ b.reserved_amount ", ""),
+    ),
+    Mutation(
+        "limit forgets what is spent",
+        RESERVE,
+        SEVERAL,
+        SEVERAL.replace("b.spent_amount + ", ""),
+    ),
+    Mutation(
+        "limit refuses the exact fit",
+        RESERVE,
+        SEVERAL,
+        SEVERAL.replace(" > b.", " >= b."),
+    ),
+    Mutation(
+        "lone limit off by one hold",
+        RESERVE,
+        ONE,
+        ONE.replace("+ wanted.hold <=", "<="),
+    ),
+    Mutation(
+        "lone limit forgets what is held",
+        RESERVE,
+        ONE,
+        ONE.replace("+ b.reserved_amount ", ""),
+    ),
+    Mutation(
+        "lone limit forgets what is spent",
+        RESERVE,
+        ONE,
+        ONE.replace("b.spent_amount + ", ""),
+    ),
+    Mutation(
+        "lone limit refuses the exact fit",
+        RESERVE,
+        ONE,
+        ONE.replace(" <= b.", " < b."),
+    ),
+    Mutation("free call is refused", RESERVE, "bool_or(b.hold > 0", "bool_or(b.hold >= 0"),
+    Mutation("lone free call is refused", RESERVE, "(wanted.hold = 0\n", "(false\n"),
     Mutation(
         "rejected hold leaves its entry",
         RESERVE,
@@ -64,19 +110,19 @@ MUTATIONS = (
     Mutation(
         "other request under a known key",
         RESERVE,
-        "p_entry.request_hash <> p_request_hash",
+        "s.request_hash <> p_request_hash",
         "false",
     ),
     Mutation(
         "any token gets the hold again",
         RESERVE,
-        "p_entry.token = p_token AND p_entry.state = 'RESERVED'",
-        "p_entry.state = 'RESERVED'",
+        "s.token = p_token AND s.state = 'RESERVED'",
+        "s.state = 'RESERVED'",
     ),
     Mutation(
         "expired hold is given again",
         RESERVE,
-        "AND p_entry.lease_expires_at > clock_timestamp()",
+        "AND s.lease_expires_at > clock_timestamp()",
         "",
     ),
     Mutation(
@@ -92,7 +138,7 @@ MUTATIONS = (
         "fence lets a released row send",
         SEND,
         "('RESERVED', 'SENT')",
-        "('RESERVED', 'SENT', 'UNKNOWN')",
+        "('RESERVED', 'SENT', 'RELEASED')",
     ),
     Mutation(
         "expired hold is revived",
@@ -100,15 +146,23 @@ MUTATIONS = (
         "AND s.lease_expires_at > clock_timestamp()));",
         "));",
     ),
-    Mutation("double settle", SETTLE, "ELSIF entry.state = 'SETTLED' THEN", "ELSIF false THEN"),
     Mutation(
-        "unsent row is settled", SETTLE, "ELSIF entry.state = 'RESERVED' THEN", "ELSIF false THEN"
+        "double settle",
+        SETTLE,
+        "AND s.state IN ('SENT', 'UNKNOWN', 'RELEASED')",
+        "AND s.state IN ('SENT', 'UNKNOWN', 'RELEASED', 'SETTLED')",
+    ),
+    Mutation(
+        "unsent row is settled",
+        SETTLE,
+        "AND s.state IN ('SENT', 'UNKNOWN', 'RELEASED')",
+        "AND s.state IN ('SENT', 'UNKNOWN', 'RELEASED', 'RESERVED')",
     ),
     Mutation(
         "late settle frees the hold twice",
         SETTLE,
-        "WHEN 'RELEASED' THEN array_fill(0::numeric, ARRAY[cardinality(entry.budget_ids)])",
-        "WHEN 'RELEASED' THEN entry.hold_amounts",
+        "holds := array_fill(0::numeric, ARRAY[cardinality(budgets)]);",
+        "NULL;",
     ),
     Mutation(
         "settle keeps the hold",
@@ -125,15 +179,32 @@ MUTATIONS = (
     Mutation(
         "overrun is not reported",
         SETTLE,
-        "overrun_usd := greatest(p_cost - entry.estimated_cost, 0);",
-        "overrun_usd := 0;",
+        "overrun_usd = greatest(p_cost - s.estimated_cost, 0),",
+        "overrun_usd = 0,",
     ),
-    Mutation("alert every time", SETTLE, "FILTER (WHERE b.alerted_at IS NULL AND", "FILTER (WHERE"),
+    Mutation(
+        "alert every time",
+        SETTLE,
+        "CASE WHEN b.alerted_at IS NULL AND p_cost > 0",
+        "CASE WHEN p_cost > 0",
+    ),
+    Mutation(
+        "alert for nothing",
+        SETTLE,
+        "b.alerted_at IS NULL AND p_cost > 0",
+        "b.alerted_at IS NULL",
+    ),
     Mutation(
         "alert above, not at, the threshold",
         SETTLE,
-        "AND b.spent_amount + p_cost >= b.alert_threshold * b.budget_amount)",
-        "AND b.spent_amount + p_cost > b.alert_threshold * b.budget_amount)",
+        ">= b.alert_threshold * b.budget_amount",
+        "> b.alert_threshold * b.budget_amount",
+    ),
+    Mutation(
+        "alert for the request cap",
+        SETTLE,
+        "WHERE b.alerted_at = booked_at AND b.definition_id IS NOT NULL",
+        "WHERE b.alerted_at = booked_at",
     ),
     Mutation(
         "double release",

@@ -1,38 +1,30 @@
 -- What a key that is already there answers. The same token asking again is a lost acknowledgement:
 -- its hold stands. Anyone else continues from the row, and pays nothing.
 CREATE FUNCTION ledger.answer_known_key(
-    p_entry model_selections, p_request_hash text, p_token uuid,
-    OUT answer text, OUT selection_id uuid, OUT lease_expires_at timestamptz, OUT blocking jsonb
+    p_key text, p_request_hash text, p_token uuid,
+    OUT answer text, OUT selection_id uuid, OUT lease_expires_at timestamptz
 ) LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN p_entry.request_hash <> p_request_hash THEN 'conflict'
-                WHEN p_entry.token = p_token AND p_entry.state = 'RESERVED'
-                     AND p_entry.lease_expires_at > clock_timestamp() THEN 'reserved'
+    SELECT CASE WHEN s.request_hash <> p_request_hash THEN 'conflict'
+                WHEN s.token = p_token AND s.state = 'RESERVED'
+                     AND s.lease_expires_at > clock_timestamp() THEN 'reserved'
                 ELSE 'replay' END,
-           p_entry.id, p_entry.lease_expires_at, NULL::jsonb
+           s.id, s.lease_expires_at
+      FROM model_selections s WHERE s.idempotency_key = p_key
 $$;
 
--- Lock balances in the one order everybody uses and say which have no room for their hold.
--- A free call (hold 0) fits everywhere.
-CREATE FUNCTION ledger.lock_and_find_full(p_budgets uuid[], p_holds numeric[]) RETURNS jsonb
-LANGUAGE plpgsql AS $$
-DECLARE
-    full_budgets jsonb;
-BEGIN
-    SELECT jsonb_agg(jsonb_build_object(
+-- Which of these balances have no room for their hold.
+CREATE FUNCTION ledger.full_budgets(p_budgets uuid[], p_holds numeric[]) RETURNS jsonb
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
                'budget', ledger.budget_name(b.budget_type, b.scope_key, b.budget_period),
                'amount_usd', b.budget_amount::text,
                'remaining_usd', (b.budget_amount - b.spent_amount - b.reserved_amount)::text,
-               'period_end', b.period_end))
-           FILTER (WHERE b.hold > 0
-                     AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount)
-      INTO full_budgets
-      FROM (SELECT balance.*, wanted.hold
-              FROM unnest(p_budgets, p_holds) AS wanted (id, hold)
-              JOIN cost_budgets balance ON balance.id = wanted.id
-             ORDER BY balance.id
-               FOR NO KEY UPDATE OF balance) b;
-    RETURN full_budgets;
-END $$;
+               'period_end', b.period_end) ORDER BY b.budget_type, b.scope_key, b.budget_period), '[]')
+      FROM unnest(p_budgets, p_holds) AS wanted (id, hold)
+      JOIN cost_budgets b ON b.id = wanted.id
+     WHERE wanted.hold > 0
+       AND b.spent_amount + b.reserved_amount + wanted.hold > b.budget_amount
+$$;
 
 -- Hold money for one attempt in every budget that covers it, or in none.
 -- Everything that can be done before the balances are locked is done before: the hot row is held
@@ -45,18 +37,12 @@ CREATE FUNCTION ledger.reserve(
     OUT answer text, OUT selection_id uuid, OUT lease_expires_at timestamptz, OUT blocking jsonb
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    entry   model_selections;
-    budgets uuid[];
-    holds   numeric[];
+    budgets  uuid[];
+    holds    numeric[];
     unopened boolean;
+    is_full  boolean := false;
+    admitted integer;
 BEGIN
-    SELECT s.* INTO entry FROM model_selections s WHERE s.idempotency_key = p_key;
-    IF FOUND THEN
-        SELECT known.* INTO answer, selection_id, lease_expires_at, blocking
-          FROM ledger.answer_known_key(entry, p_request_hash, p_token) known;
-        RETURN;
-    END IF;
-
     FOR round IN 1..2 LOOP
         SELECT array_agg(c.budget_id ORDER BY c.budget_id),
                array_agg(CASE c.mode WHEN 'elastic' THEN p_elastic ELSE p_worst_case END
@@ -71,9 +57,13 @@ BEGIN
         PERFORM ledger.open_periods(p_policy, p_worker, ARRAY[p_model], p_task);
     END LOOP;
     IF budgets IS NULL AND p_worst_case > 0 THEN
-        answer := 'uncovered';
+        SELECT known.* INTO answer, selection_id, lease_expires_at
+          FROM ledger.answer_known_key(p_key, p_request_hash, p_token) known;
+        answer := coalesce(answer, 'uncovered');
         RETURN;
     END IF;
+    budgets := coalesce(budgets, '{}');
+    holds := coalesce(holds, '{}');
 
     IF p_task IS NOT NULL THEN
         INSERT INTO governance_tasks (id) VALUES (p_task) ON CONFLICT DO NOTHING;
@@ -83,8 +73,8 @@ BEGIN
                                   period_start)
         VALUES (p_decision, 'task', 'decision:' || p_decision, 'once', p_task_cap, 'epoch')
             ON CONFLICT DO NOTHING;
-        budgets := coalesce(budgets, '{}') || p_decision;
-        holds := coalesce(holds, '{}') || p_worst_case;
+        budgets := budgets || p_decision;
+        holds := holds || p_worst_case;
     END IF;
 
     INSERT INTO model_selections AS s (
@@ -95,25 +85,43 @@ BEGIN
         p_task, p_policy, p_model, p_provider, p_worst_case, p_decision,
         p_attempt_no, p_key, p_request_hash, 'RESERVED', p_owner, p_token,
         clock_timestamp() + p_lease,
-        coalesce(budgets, '{}'), coalesce(holds, '{}'), p_worker, p_task_type, p_complexity,
+        budgets, holds, p_worker, p_task_type, p_complexity,
         p_simulated)
     ON CONFLICT (idempotency_key) DO NOTHING
     RETURNING s.id, s.lease_expires_at INTO selection_id, lease_expires_at;
-    IF NOT FOUND THEN  -- a racer with the same key was first
-        SELECT s.* INTO STRICT entry FROM model_selections s WHERE s.idempotency_key = p_key;
-        SELECT known.* INTO answer, selection_id, lease_expires_at, blocking
-          FROM ledger.answer_known_key(entry, p_request_hash, p_token) known;
+    IF NOT FOUND THEN  -- the key is known, or a racer with it was first
+        SELECT known.* INTO answer, selection_id, lease_expires_at
+          FROM ledger.answer_known_key(p_key, p_request_hash, p_token) known;
         RETURN;
     END IF;
 
-    blocking := ledger.lock_and_find_full(budgets, holds);
-    IF blocking IS NOT NULL THEN
+    -- Several balances: all are locked, in the order of their ids that everybody keeps, and looked
+    -- at before any is changed. One: its update is lock, look and change at once.
+    IF cardinality(budgets) > 1 THEN
+        SELECT bool_or(b.hold > 0
+                       AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount)
+          INTO is_full
+          FROM (SELECT balance.budget_amount, balance.spent_amount, balance.reserved_amount,
+                       wanted.hold
+                  FROM unnest(budgets, holds) AS wanted (id, hold)
+                  JOIN cost_budgets balance ON balance.id = wanted.id
+                 ORDER BY balance.id
+                   FOR NO KEY UPDATE OF balance) b;
+    END IF;
+    IF NOT is_full THEN  -- a free call (hold 0) fits everywhere
+        UPDATE cost_budgets b SET reserved_amount = b.reserved_amount + wanted.hold
+          FROM unnest(budgets, holds) AS wanted (id, hold)
+         WHERE b.id = wanted.id
+           AND (wanted.hold = 0
+                OR b.spent_amount + b.reserved_amount + wanted.hold <= b.budget_amount);
+        GET DIAGNOSTICS admitted = ROW_COUNT;
+        is_full := admitted < cardinality(budgets);
+    END IF;
+    answer := 'reserved';
+    IF is_full THEN
         DELETE FROM model_selections s WHERE s.id = selection_id;
         answer := 'rejected';
         selection_id := NULL;
-        RETURN;
+        blocking := ledger.full_budgets(budgets, holds);
     END IF;
-    UPDATE cost_budgets b SET reserved_amount = b.reserved_amount + wanted.hold
-      FROM unnest(budgets, holds) AS wanted (id, hold) WHERE b.id = wanted.id;
-    answer := 'reserved';
 END $$;

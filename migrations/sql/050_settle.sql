@@ -4,24 +4,30 @@
 CREATE FUNCTION ledger.book(p_budgets uuid[], p_holds numeric[], p_cost numeric) RETURNS text[]
 LANGUAGE plpgsql AS $$
 DECLARE
-    alerts text[];
+    booked_at timestamptz := clock_timestamp();
+    crossed   text[];
 BEGIN
+    IF cardinality(p_budgets) > 1 THEN  -- one needs no order
+        PERFORM 1 FROM cost_budgets b WHERE b.id = ANY (p_budgets)
+          ORDER BY b.id FOR NO KEY UPDATE;
+    END IF;
+    WITH booked AS (
+        UPDATE cost_budgets b
+           SET spent_amount = b.spent_amount + p_cost,
+               reserved_amount = b.reserved_amount - freed.hold,
+               alerted_at = CASE WHEN b.alerted_at IS NULL AND p_cost > 0
+                                  AND b.spent_amount + p_cost
+                                      >= b.alert_threshold * b.budget_amount
+                                 THEN booked_at ELSE b.alerted_at END,
+               closed_at = NULL
+          FROM unnest(p_budgets, p_holds) AS freed (id, hold)
+         WHERE b.id = freed.id
+     RETURNING b.budget_type, b.scope_key, b.budget_period, b.definition_id, b.alerted_at
+    )
     SELECT array_agg(ledger.budget_name(b.budget_type, b.scope_key, b.budget_period))
-           FILTER (WHERE b.alerted_at IS NULL AND b.definition_id IS NOT NULL AND p_cost > 0
-                     AND b.spent_amount + p_cost >= b.alert_threshold * b.budget_amount)
-      INTO alerts
-      FROM (SELECT * FROM cost_budgets WHERE id = ANY (p_budgets)
-             ORDER BY id FOR NO KEY UPDATE) b;
-    UPDATE cost_budgets b
-       SET spent_amount = b.spent_amount + p_cost,
-           reserved_amount = b.reserved_amount - freed.hold,
-           alerted_at = CASE WHEN b.alerted_at IS NULL AND p_cost > 0
-                              AND b.spent_amount + p_cost >= b.alert_threshold * b.budget_amount
-                             THEN clock_timestamp() ELSE b.alerted_at END,
-           closed_at = NULL
-      FROM unnest(p_budgets, p_holds) AS freed (id, hold)
-     WHERE b.id = freed.id;
-    RETURN coalesce(alerts, '{}');
+      INTO crossed
+      FROM booked b WHERE b.alerted_at = booked_at AND b.definition_id IS NOT NULL;
+    RETURN coalesce(crossed, '{}');
 END $$;
 
 -- Book what an attempt really cost, once. The bill, the answer and the balances are one commit.
@@ -34,33 +40,14 @@ CREATE FUNCTION ledger.settle(
     OUT answer text, OUT overrun_usd numeric, OUT alerts text[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    entry model_selections;
-    freed numeric[];
+    budgets uuid[];
+    holds   numeric[];
 BEGIN
-    overrun_usd := 0;
-    alerts := '{}';
-    SELECT s.* INTO entry FROM model_selections s WHERE s.id = p_selection FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        answer := 'not_found';
-        RETURN;
-    ELSIF entry.state = 'SETTLED' THEN
-        answer := 'already_settled';
-        overrun_usd := entry.overrun_usd;
-        RETURN;
-    ELSIF entry.state = 'RESERVED' THEN
-        answer := 'not_sent';
-        RETURN;
-    END IF;
-    answer := CASE entry.state WHEN 'RELEASED' THEN 'late' ELSE 'settled' END;
-    freed := CASE entry.state
-                 WHEN 'RELEASED' THEN array_fill(0::numeric, ARRAY[cardinality(entry.budget_ids)])
-                 ELSE entry.hold_amounts END;
-    overrun_usd := greatest(p_cost - entry.estimated_cost, 0);
-
     UPDATE model_selections s
        SET state = 'SETTLED', actual_cost = p_cost, settle_source = p_source,
-           settled_at = clock_timestamp(), overrun_usd = settle.overrun_usd,
-           late = (answer = 'late'), outcome = p_outcome, success = (p_outcome = 'ok'),
+           settled_at = clock_timestamp(),
+           overrun_usd = greatest(p_cost - s.estimated_cost, 0),
+           late = (s.state = 'RELEASED'), outcome = p_outcome, success = (p_outcome = 'ok'),
            error = p_error, error_kind = p_error_kind,
            selected_provider = coalesce(p_provider, s.selected_provider),
            served_model = p_served_model,
@@ -71,8 +58,23 @@ BEGIN
            first_token_ms = p_first_token_ms,
            generation_id = coalesce(p_generation, s.generation_id),
            response = p_response, reconcile_after = NULL
-     WHERE s.id = p_selection;
-    alerts := ledger.book(entry.budget_ids, freed, p_cost);
+     WHERE s.id = p_selection AND s.state IN ('SENT', 'UNKNOWN', 'RELEASED')
+ RETURNING CASE WHEN s.late THEN 'late' ELSE 'settled' END, s.overrun_usd, s.budget_ids,
+           s.hold_amounts
+      INTO answer, overrun_usd, budgets, holds;
+    IF FOUND THEN
+        IF answer = 'late' THEN
+            holds := array_fill(0::numeric, ARRAY[cardinality(budgets)]);
+        END IF;
+        alerts := ledger.book(budgets, holds, p_cost);
+        RETURN;
+    END IF;
+    SELECT CASE s.state WHEN 'SETTLED' THEN 'already_settled' ELSE 'not_sent' END, s.overrun_usd
+      INTO answer, overrun_usd
+      FROM model_selections s WHERE s.id = p_selection;
+    answer := coalesce(answer, 'not_found');
+    overrun_usd := coalesce(overrun_usd, 0);
+    alerts := '{}';
 END $$;
 
 -- Give a hold back: nothing was billed, for certain. Asking twice frees once.

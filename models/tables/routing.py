@@ -134,6 +134,7 @@ class RoutingDecisionRow(SQLModel, table=True):
     waits_in_run: UUID | None = None
     claimed_by: str | None = short_text(200)
     claimed_until: datetime | None = instant()
+    planned_with: UUID | None = None
 
 
 class ModelPerformanceRow(SQLModel, table=True):

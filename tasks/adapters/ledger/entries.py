@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, LiteralString
 from uuid import UUID
 
+from psycopg.rows import DictRow
 from psycopg.types.numeric import Int4
 
 from models.attempt import (
@@ -58,7 +59,10 @@ class Entries:
         its lease lives gets its hold again. Raises IdempotencyConflict for a known key with another
         request, DatabaseFailed, ValueError for amounts that are no money.
         """
-        row = await self._calls.one(RESERVE, _hold_parameters(hold))
+        row = await self._calls.one(RESERVE, hold_parameters(hold))
+        return await self._reserve_answer(hold, row)
+
+    async def _reserve_answer(self, hold: Hold, row: DictRow) -> ReserveAnswer:
         match row["answer"]:
             case "reserved":
                 return Reserved(row["selection_id"], row["lease_expires_at"])
@@ -116,7 +120,7 @@ class Entries:
         Asked again while the database is away, for as long as the ledger's patience. Raises
         DatabaseFailed after that, ValueError for a negative or absurd cost.
         """
-        parameters = {"selection_id": selection_id, **_bill_parameters(bill)}
+        parameters = {"selection_id": selection_id, **bill_parameters(bill)}
         row = await self._calls.stubborn(SETTLE, parameters)
         return Settlement(row["answer"], row["overrun_usd"], tuple(row["alerts"]))
 
@@ -175,7 +179,8 @@ class Entries:
         return bool((await self._calls.one(query, parameters))["moved"])
 
 
-def _hold_parameters(hold: Hold) -> dict[str, Any]:  # Any: whatever psycopg adapts
+def hold_parameters(hold: Hold) -> dict[str, Any]:  # Any: whatever psycopg adapts
+    """Return the arguments of ledger.reserve by name."""
     return {
         "key": hold.key,
         "request_hash": hold.request_hash,
@@ -198,7 +203,8 @@ def _hold_parameters(hold: Hold) -> dict[str, Any]:  # Any: whatever psycopg ada
     }
 
 
-def _bill_parameters(bill: Bill) -> dict[str, Any]:  # Any: whatever psycopg adapts
+def bill_parameters(bill: Bill) -> dict[str, Any]:  # Any: whatever psycopg adapts
+    """Return the arguments of ledger.settle by name, but the selection's id."""
     return {
         "cost": parse_usd(bill.cost_usd),
         "source": bill.source,

@@ -29,6 +29,11 @@ class Recovery:
         row = await self._calls.one("SELECT * FROM ledger.sweep(%s)", (limit,))
         return SweepReport(released=row["released"], unknown=row["unknown"])
 
+    async def end_leases_of(self, owner: str) -> int:
+        """End the leases of an owner that is dead for certain; the sweep does the rest."""
+        row = await self._calls.one("SELECT ledger.end_leases_of(%s) AS ended", (owner,))
+        return int(row["ended"])
+
     async def unknown_due(
         self, limit: int = 100, patience_s: float = PATIENCE_S
     ) -> list[UnknownAttempt]:

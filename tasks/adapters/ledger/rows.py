@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import orjson
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int4
@@ -83,6 +84,19 @@ def json_document(document: dict[str, Any] | None) -> Jsonb | None:
     bill from being booked.
     """
     return None if document is None else Jsonb(_storable(document), dumps=_dumps)
+
+
+def json_rows(rows: list[dict[str, Any]]) -> Jsonb:
+    """Return many documents as one jsonb array, made storable in the same way."""
+    return Jsonb(rows, dumps=_dumps_fast)
+
+
+def _dumps_fast(rows: Any) -> str | bytes:  # Any: JSON
+    try:
+        text = orjson.dumps(rows, default=_decimal_text)
+    except TypeError:  # lone surrogates
+        return _dumps(_storable(rows))
+    return _dumps(_storable(rows)) if b"\\u0000" in text else text
 
 
 def _dumps(document: Any) -> str:  # Any: JSON

@@ -234,9 +234,10 @@ async def test_settle_refuses_a_negative_cost(ledger, hold, budget, database) ->
         await ledger.settle(uuid.uuid4(), usage_bill("-0.01"))
     await ledger.set_budget(budget("5"))
     row = reserved(await ledger.reserve(hold()))
-    with pytest.raises(DatabaseFailed, match="actual_cost"):
+    with pytest.raises(DatabaseFailed, match="model_selections_money"):
         await database.execute(
-            "UPDATE model_selections SET actual_cost = -1 WHERE id = %s", (row.selection_id,)
+            "UPDATE model_selections SET actual_cost = -1, settled_at = now() WHERE id = %s",
+            (row.selection_id,),
         )
 
 
