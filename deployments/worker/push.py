@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -43,7 +44,8 @@ async def follow_events(
         # Prefect raises a bare Exception when it may not authenticate, and websockets its own
         # kinds; each means the same here: no push for now, the polling goes on.
         except Exception as lost:
-            station.logger.warning("no event stream, polling instead: %r", lost)
+            level = logging.WARNING if backoff_s == BACKOFF_MIN_S else logging.DEBUG
+            station.logger.log(level, "no event stream, polling instead: %r", lost)
         on_link(False)
         lasted = time.monotonic() - began > BACKOFF_MAX_S
         backoff_s = BACKOFF_MIN_S if lasted else min(backoff_s * 2, BACKOFF_MAX_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -40,9 +41,19 @@ class Reclaimer:
         self._runs = runs
         self._flows = flows
         self._owners: dict[UUID, tuple[UUID, str | None]] = {}
+        self.answering_since: float | None = None
 
     async def reclaim(self) -> None:
         """Look once at all carried runs of the pool."""
+        try:
+            await self._reclaim()
+        except BaseException:
+            self.answering_since = None
+            raise
+
+    async def _reclaim(self) -> None:
+        if self.answering_since is None:
+            self.answering_since = time.monotonic()
         workers = await self._station.client.read_workers_for_work_pool(self._station.pool)
         living = self.living(workers)
         if min(living, default="") != self._station.worker_name:
@@ -60,11 +71,20 @@ class Reclaimer:
         alive = {
             worker.name
             for worker in workers
-            if worker.last_heartbeat_time is not None
-            and (newest - worker.last_heartbeat_time).total_seconds() < DEAD_AFTER_S
-            and not self._is_known_dead(worker.name)
+            if self._is_heard(worker, newest) and not self._is_known_dead(worker.name)
         }
         return alive | {self._station.worker_name}
+
+    def _is_heard(self, worker: Worker, newest: datetime) -> bool:
+        """Return whether its heart beats; after an outage of the server nobody's silence counts."""
+        if worker.last_heartbeat_time is None:
+            return False
+        silent_s = (newest - worker.last_heartbeat_time).total_seconds()
+        if silent_s > FORGET_AFTER.total_seconds():
+            return False
+        since = self.answering_since
+        judged = since is not None and time.monotonic() - since > DEAD_AFTER_S
+        return silent_s < DEAD_AFTER_S or not judged
 
     def _is_known_dead(self, worker_name: str) -> bool:
         identity = parse_identity(worker_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from uuid import UUID
 
@@ -51,7 +52,11 @@ class Service:
             self._start_upkeep(start)
             if opened is not None:
                 start(self._repeat(lambda: sweep_ledger(opened), SWEEP_EVERY_S, "sweep"))
-            await self._until(stop, self._flows.preload)
+            await self._until(stop, self._prepare)
+            # What is loaded by now stays: a full collection would go through all of it, and block
+            # the loop for about 0.1 s each time.
+            gc.collect()
+            gc.freeze()
             taking = start(self._dispatcher.serve())
             start(self._follow_events())
             await stop.ordered.wait()
@@ -61,6 +66,7 @@ class Service:
     async def serve_once(self) -> None:
         """Run what is due now, and end when it has ended."""
         async with process_runtime(), self._loops() as start:
+            await self._prepare()
             self._start_upkeep(start)
             await self._dispatcher.poll()
             await self._runs.wait(None)
@@ -70,6 +76,11 @@ class Service:
         start(self._repeat(self._heartbeat, HEARTBEAT_S, "heartbeat"))
         start(self._repeat(self._reclaimer.reclaim, RECLAIM_EVERY_S, "reclaim"))
         start(self._repeat(self._obey_orders, ORDERS_EVERY_S, "orders"))
+
+    async def _prepare(self) -> None:
+        """Be known before the first claim: a claim by an unknown worker counts as an orphan."""
+        await self._heartbeat()
+        await self._flows.preload()
 
     async def _execute(self, run: Run) -> None:
         await execute(run, self._station, self._flows)

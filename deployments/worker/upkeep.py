@@ -11,6 +11,7 @@ from deployments.worker.station import SERVER_TROUBLE, Logger
 from models.errors import WorldFailed
 from tasks.adapters.runtime import Runtime, open_runtime
 from tasks.adapters.settings import read_settings
+from tasks.adapters.upkeep import sweep_once
 
 SWEEP_EVERY_S = 15.0
 
@@ -31,8 +32,8 @@ async def process_runtime() -> AsyncIterator[Runtime | None]:
 
 
 async def sweep_ledger(opened: Runtime) -> None:
-    """Expire holds between the scheduled sweeps: one cheap statement, no flow run."""
-    await opened.ledger.sweep()
+    """Expire holds, release waiting work and tell alerts: cheap statements, no flow run."""
+    await sweep_once(opened)
 
 
 async def repeat(

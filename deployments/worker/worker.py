@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio.abc
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import AsyncClientContext
-from prefect.settings import PREFECT_WORKER_QUERY_SECONDS
+from prefect.context import AsyncClientContext, SyncClientContext
+from prefect.settings import (
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_WORKER_QUERY_SECONDS,
+    temporary_settings,
+)
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from deployments.worker.identity import this_process
@@ -106,7 +110,13 @@ class SwitchyardWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorke
         """Open the client that the worker and every engine share, and announce the worker."""
         from deployments.worker.service import Service
 
-        async with AsyncClientContext():
+        # The clients that Prefect takes from its context: each new one makes a TLS context (30 ms).
+        async with contextlib.AsyncExitStack() as clients:
+            # Prefect's heartbeat is a thread and an event for each run (a tenth of the server's
+            # work); whether this process lives, its own heartbeat tells.
+            clients.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+            clients.enter_context(SyncClientContext())
+            await clients.enter_async_context(AsyncClientContext())
             await self.setup()
             self._started_event = await self._emit_worker_started_event()
             try:
