@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,9 @@ from models.type_inference import infer_task_type
 
 # Matching costs grow with the text, so only its ends are read: instructions stand there.
 HEAD_CHARS, TAIL_CHARS, SYSTEM_CHARS = 2400, 1000, 400
+
+TypeInference = Callable[[str, list[str], Collection[str]], tuple[str, float]]
+"""From a text, its words and the known types to a type and the evidence for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +48,21 @@ class Classification:
 
 
 def classify(
-    request: RoutingRequest, task_types: Mapping[str, TaskType] = TASK_TYPES
+    request: RoutingRequest,
+    task_types: Mapping[str, TaskType] = TASK_TYPES,
+    infer: TypeInference = infer_task_type,
 ) -> Classification:
     """Return the request's task type and complexity, by fixed rules, never by a model.
 
-    A given type is kept even when `task_types` does not know it. At most about 4,000 characters
+    A given type is kept even when `task_types` does not know it; `infer` stands in for the rules
+    where an installation learned its own types. At most about 4,000 characters
     are read, so a prompt of 8 MB takes no longer than a page.
     """
     messages = request.chat_messages()
     instruction, chars = _instruction(messages)
     text = _ends(instruction) + _system_text(messages)
     words = words_of(text)
-    name, type_score, source = _task_type(request, text, words, task_types)
+    name, type_score, source = _task_type(request, text, words, task_types, infer)
     kind = task_types.get(name)
     features = complexity_features(text, words, _shape(request, messages, chars))
     if kind is not None and kind.weight:
@@ -74,11 +80,15 @@ def classify(
 
 
 def _task_type(
-    request: RoutingRequest, text: str, words: list[str], task_types: Mapping[str, TaskType]
+    request: RoutingRequest,
+    text: str,
+    words: list[str],
+    task_types: Mapping[str, TaskType],
+    infer: TypeInference,
 ) -> tuple[str, float, Literal["given", "inferred"]]:
     if request.task_type is not None:
         return request.task_type, 0.0, "given"
-    name, score = infer_task_type(text, words, task_types)
+    name, score = infer(text, words, task_types)
     return name, score, "inferred"
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from models.fit import Demand
 from models.plan import Considered, OutKind, out
+from models.policy import LearnedOrder
 from models.snapshot import Snapshot
 
 # A model that fails more often than it works goes last, once that is no accident: with a true rate
@@ -44,8 +45,15 @@ def _open_until(one: Demand, now: datetime) -> datetime | None:
     return one.statistics.circuit_open_until if one.statistics.circuit_open_until > now else None
 
 
-def ranked(eligible: list[Demand], snapshot: Snapshot) -> tuple[list[Demand], list[str]]:
-    """Return the models in the order to ask them, and what moved; they come in by priority."""
+def ranked(
+    eligible: list[Demand], snapshot: Snapshot, learned: LearnedOrder | None = None
+) -> tuple[list[Demand], list[str]]:
+    """Return the models in the order to ask them, and what moved; they come in by priority.
+
+    A learned order, in which they come in then, already knows performance and complexity.
+    """
+    if learned is not None:
+        return eligible, [learned.note()]
     if len(eligible) < 2:
         return eligible, []
     notes: list[str] = []

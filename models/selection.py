@@ -10,6 +10,7 @@ from models.eligibility import examine, field_of
 from models.fit import Demand, Room, fitted, money_returns_at, room_in
 from models.money import ZERO_USD, plain, round_up_usd
 from models.plan import Considered, OutKind, Plan, Refusal, out
+from models.policy import LearnedOrder
 from models.ranking import ranked, rested
 from models.request import OnExhausted
 from models.snapshot import Snapshot, from_json
@@ -46,9 +47,15 @@ class _Draft:
 
     snapshot: Snapshot
     notes: list[str]
-    no_dearer: bool
+    learned: LearnedOrder | None
     chosen: list[_Step] = field(default_factory=list)
     outs: list[Considered] = field(default_factory=list)
+
+    @property
+    def no_dearer(self) -> bool:
+        """Whether a fallback may cost no more; a step of an escalation does."""
+        escalates = self.learned is not None and self.learned.escalates
+        return self.snapshot.policy.fallbacks == "no_dearer" and not escalates
 
 
 def select(snapshot: Snapshot) -> Plan:
@@ -58,7 +65,7 @@ def select(snapshot: Snapshot) -> Plan:
     first ones by priority whose worst case fits what is left.
     """
     notes = [snapshot.classification.reason(), snapshot.policy_reason]
-    draft = _Draft(snapshot, notes, snapshot.policy.fallbacks == "no_dearer")
+    draft = _Draft(snapshot, notes, snapshot.learned_order)
     if snapshot.features.unbounded:
         parts = ", ".join(snapshot.features.unbounded)
         message = f"the request holds {parts}: its cost has no bound, so nothing can hold it"
@@ -95,7 +102,7 @@ def _eligible_in_order(draft: _Draft) -> list[Demand]:
             eligible.append(found)
     closed, resting, note = rested(eligible, snapshot.now)
     draft.outs += resting
-    order, moves = ranked(closed, snapshot)
+    order, moves = ranked(closed, snapshot, draft.learned)
     draft.notes += [note, *moves] if note else moves
     return order
 
@@ -105,7 +112,11 @@ def _model_ids(draft: _Draft) -> list[str]:
     if asked is not None:
         draft.notes.append(f"the request names {asked}: the policy's list is passed over")
         return [asked]
-    return [entry.model for entry in draft.snapshot.policy.ordered_models()]
+    listed = [entry.model for entry in draft.snapshot.policy.ordered_models()]
+    if draft.learned is None:
+        return listed
+    first = [name for name in draft.learned.models if name in listed]
+    return [*first, *(name for name in listed if name not in first)]
 
 
 def _waits(draft: _Draft, one: Demand) -> bool:

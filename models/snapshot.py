@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from models.classification import Classification
 from models.features import RequestFeatures
-from models.policy import Policy
+from models.policy import LearnedOrder, Policy
 from models.pricing import ModelCard
 from models.request import OnExhausted
 
@@ -84,6 +84,14 @@ class Snapshot:
     def on_exhausted(self) -> OnExhausted:
         """What happens when the money does not suffice: the caller's choice, else the policy's."""
         return self.features.on_exhausted or self.policy.on_exhausted
+
+    @property
+    def learned_order(self) -> LearnedOrder | None:
+        """The order that was learned for this kind of work, None where the policy's holds."""
+        if self.features.model is not None:
+            return None
+        kind = self.classification
+        return self.policy.order_for(kind.task_type, kind.complexity)
 
     def document(self) -> dict[str, Any]:
         """Return the snapshot as a JSON document: money as strings, times with their zone."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from models.policy.content import Complexity, Policy, PolicyModel, policy_schema
+from models.policy.content import Policy, PolicyModel, policy_schema
+from models.policy.learned import LearnedOrder
+from models.policy.levels import Complexity
 from models.policy.parsing import parse_policy, parse_policy_text
 from models.policy.routing import PolicyChoice, claim_problems, policy_for
 
 __all__ = [
     "Complexity",
+    "LearnedOrder",
     "Policy",
     "PolicyChoice",
     "PolicyModel",

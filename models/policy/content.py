@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,6 +18,8 @@ from pydantic import (
 )
 
 from models.money import ZERO_USD
+from models.policy.learned import LearnedOrder, learned_order
+from models.policy.levels import Complexity
 from models.request import OnExhausted
 from models.usd import Usd
 
@@ -39,22 +40,6 @@ def _exact_ratio(value: object) -> object:
 
 
 Ratio = Annotated[Decimal, BeforeValidator(_exact_ratio), Field(gt=0, le=1, allow_inf_nan=False)]
-
-
-class Complexity(StrEnum):
-    """How hard a request is; only compared within a task type."""
-
-    SIMPLE = "simple"
-    MODERATE = "moderate"
-    COMPLEX = "complex"
-
-    @property
-    def rank(self) -> int:
-        """0, 1 or 2."""
-        return _RANKS[self]
-
-
-_RANKS = {Complexity.SIMPLE: 0, Complexity.MODERATE: 1, Complexity.COMPLEX: 2}
 
 
 class PolicyModel(BaseModel):
@@ -125,6 +110,9 @@ class Policy(BaseModel):
     store_prompts: bool = False
     learning: Literal["on", "off"] = "on"
     success_value_usd: Usd | None = Field(None, description="What a success is worth, in USD")
+    orders: tuple[LearnedOrder, ...] = Field(
+        (), max_length=400, description="Learned orders by kind of work, set by the server"
+    )
     is_active: bool = True
     version: int = Field(1, ge=1, description="Set by the server")
 
@@ -163,6 +151,12 @@ class Policy(BaseModel):
     def ordered_models(self) -> list[PolicyModel]:
         """Return the models, first choice first."""
         return sorted(self.models, key=lambda entry: entry.priority)
+
+    def order_for(self, task_type: str, complexity: Complexity) -> LearnedOrder | None:
+        """Return the learned order that serves such a request; None where nothing is learned."""
+        if self.learning == "off" or not self.orders:
+            return None
+        return learned_order(self.orders, task_type, complexity)
 
     def stored(self) -> dict[str, Any]:
         """Return the document to store: everything but what the server keeps beside it."""

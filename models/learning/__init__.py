@@ -1,0 +1,1 @@
+"""What outcomes teach: success, cost and latency by model and kind of work, and what follows."""

@@ -1,0 +1,103 @@
+"""How far a check of answers can be trusted: measured where the truth became known later.
+
+A check is an `accept` check, a caller's own check by feedback, or the agreement of two models. The
+truth of a checked answer comes from audits: feedback that says whether an accepted or a rejected
+answer was right after all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+# A check without audits is believed to be wrong in 5 % of cases, as if 20 audits had said so.
+PRIOR_ERROR, PRIOR_WEIGHT = 0.05, 20.0
+
+
+class Check(NamedTuple):
+    """P(accepted | wrong) and P(rejected | right)."""
+
+    false_accept: float = 0.0
+    false_reject: float = 0.0
+
+    def accepts(self, success: float) -> float:
+        """Return how often answers are accepted that are right with this probability."""
+        return success * (1.0 - self.false_reject) + (1.0 - success) * self.false_accept
+
+    def truth(self, success: float, *, accepted: bool) -> float:
+        """Return how likely an answer is right, once the check has spoken.
+
+        80 % right before, 20 % false accepts, 10 % false rejects: accepted answers are right in
+        0.72 / (0.72 + 0.04) = 0.947, rejected ones in 0.08 / (0.08 + 0.16) = 0.333 of cases.
+        """
+        right = success * (1.0 - self.false_reject if accepted else self.false_reject)
+        wrong = (1.0 - success) * (self.false_accept if accepted else 1.0 - self.false_accept)
+        return right / (right + wrong) if right + wrong > 0.0 else success
+
+
+TRUE_CHECK = Check()
+
+
+@dataclass(slots=True)
+class CheckAudits:
+    """How often a check was right, by what turned out to be true."""
+
+    right_accepted: float = 0.0
+    right_rejected: float = 0.0
+    wrong_accepted: float = 0.0
+    wrong_rejected: float = 0.0
+
+    def record(self, *, accepted: bool, right: bool, times: float = 1.0) -> None:
+        """Count audited answers."""
+        name = f"{'right' if right else 'wrong'}_{'accepted' if accepted else 'rejected'}"
+        setattr(self, name, getattr(self, name) + times)
+
+    def check(self, error: float = PRIOR_ERROR, weight: float = PRIOR_WEIGHT) -> Check:
+        """Return the measured rates, starting from a prior error rate."""
+        wrong = self.wrong_accepted + self.wrong_rejected
+        right = self.right_accepted + self.right_rejected
+        return Check(
+            false_accept=(error * weight + self.wrong_accepted) / (weight + wrong),
+            false_reject=(error * weight + self.right_rejected) / (weight + right),
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return the counts as a JSON document; `CheckAudits(**document)` reads it."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class Agreement:
+    """How often two models gave the same answer, and how often that answer was right."""
+
+    agreed_right: float = 0.0
+    agreed_wrong: float = 0.0
+    disagreed: float = 0.0
+
+    def rates(self, first: float, second: float, weight: float = PRIOR_WEIGHT) -> AgreementRates:
+        """Return the rates, starting from those of two models that err independently.
+
+        Both right agree; of two wrong answers a quarter is taken to be the same one.
+        """
+        both_right, both_wrong = first * second, (1.0 - first) * (1.0 - second)
+        agreed = both_right + 0.25 * both_wrong
+        seen = self.agreed_right + self.agreed_wrong
+        share = (agreed * weight + seen) / (weight + seen + self.disagreed)
+        right = (both_right / agreed * weight + self.agreed_right) / (weight + seen)
+        return AgreementRates(share, right)
+
+    def record(self, *, agreed: bool, right: bool, times: float = 1.0) -> None:
+        """Count pairs of answers; `right` says whether the shared answer was right."""
+        if not agreed:
+            self.disagreed += times
+        elif right:
+            self.agreed_right += times
+        else:
+            self.agreed_wrong += times
+
+
+class AgreementRates(NamedTuple):
+    """How often two models agree, and how often they are right then."""
+
+    agrees: float
+    right_when_agreed: float
