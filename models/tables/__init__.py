@@ -6,6 +6,7 @@ not validate) and once more by the CHECKs of migrations/versions. Rules never ta
 
 from sqlmodel import SQLModel
 
+from models.tables.batches import BatchItemRow, BatchRow
 from models.tables.callers import ApiKeyRow, DecisionFeedbackRow
 from models.tables.ledger import (
     BudgetAdjustmentRow,
@@ -29,6 +30,8 @@ __all__ = [
     "AlertRow",
     "ApiKeyRow",
     "ApprovalRow",
+    "BatchItemRow",
+    "BatchRow",
     "BudgetAdjustmentRow",
     "BudgetDefinitionRow",
     "CostBudgetRow",
