@@ -67,6 +67,6 @@ def _form_for(result: RoutingResult) -> type[ApprovalForm]:
         f" up to **{usd(result.estimated_cost_usd)}**, which is held until somebody answers.",
         *(f"- {escaped(reason)}" for reason in result.reasons),
     ]
-    made: Any = ApprovalForm.with_initial_data(description="\n\n".join(lines), approve=False)
+    made: Any = ApprovalForm.with_initial_data(description="\n\n".join(lines))
     form: type[ApprovalForm] = made
     return form

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import click
 
-from deployments.cli import budgets, decisions, keys, policies, processes, reports, route, serve
+from deployments.cli import (
+    approvals,
+    batch,
+    budgets,
+    decisions,
+    keys,
+    policies,
+    processes,
+    reports,
+    route,
+    serve,
+)
 from deployments.edge import complain, run_to_exit
 
 
@@ -20,9 +31,12 @@ def switchyard() -> None:
 
 for command in (
     route.route,
+    batch.batch,
     policies.policies,
     budgets.budgets,
     budgets.audit,
+    approvals.approve,
+    approvals.automations,
     reports.costs,
     reports.performance,
     decisions.explain,

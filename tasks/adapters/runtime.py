@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import uuid4
@@ -65,6 +65,17 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             yield opened
         finally:
             _current.set(before)  # not reset(token): the end may run in another context
+
+
+@contextlib.contextmanager
+def using_runtime(opened: Runtime) -> Iterator[Runtime]:
+    """Let every step inside this block use `opened`."""
+    before = _current.get()
+    _current.set(opened)
+    try:
+        yield opened
+    finally:
+        _current.set(before)
 
 
 @contextlib.asynccontextmanager
