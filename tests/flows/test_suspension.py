@@ -224,7 +224,7 @@ async def test_suspended_run_ends_when_nobody_answers_in_time(
 async def test_parked_run_is_suspended_and_resumed_when_money_is_there(
     fleet: Fleet, runtime: Runtime
 ) -> None:
-    await allow(runtime, "0.0001")
+    await allow(runtime, "0.00007")
     run_id = fleet.trigger("parked run", on_exhausted="park", worker_id="w1", max_tokens=100)
     fleet.wait(run_id, "Completed")  # fits: 100 tokens are below the limit
     parked = fleet.trigger("parked again", on_exhausted="park", worker_id="w1", max_tokens=100)
