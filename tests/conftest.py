@@ -25,6 +25,7 @@ from tasks.adapters.database import Database, open_database
 from tasks.adapters.migrations import upgrade_database
 from tasks.adapters.runtime import Runtime, open_runtime
 from tasks.adapters.settings import Settings
+from tests.bench import Bench, Collected
 
 TEMPLATE = "switchyard_template"
 PREPARED = "switchyard_prepared"
@@ -157,3 +158,15 @@ async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
         yield opened
         report = await opened.ledger.audit()
         assert report.is_clean, report.differences
+
+
+@pytest.fixture
+def bench(runtime: Runtime, simulator: RunningSimulator) -> Bench:
+    """Routes requests in the lane `ledger` and knows the books of both sides."""
+    return Bench(runtime, simulator)
+
+
+@pytest.fixture
+def collected() -> Collected:
+    """A sink for streamed answers."""
+    return Collected()

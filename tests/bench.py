@@ -1,4 +1,4 @@
-"""Whole decisions in the lane `ledger`: the same sentence as a flow run, without Prefect."""
+"""A bench for whole decisions in the lane `ledger`: a runtime, its upstream, and its books."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import pytest
 from psycopg.rows import DictRow
 
 from deployments.lanes import run_in_lane
@@ -78,11 +77,6 @@ class Bench:
         assert spent + held >= self.true_spend
 
 
-@pytest.fixture
-def bench(runtime: Runtime, simulator: RunningSimulator) -> Bench:
-    return Bench(runtime, simulator)
-
-
 @dataclass
 class Collected:
     """A sink that remembers: which models were announced, and the text that came."""
@@ -99,8 +93,3 @@ class Collected:
 
     async def piece(self, delta: StreamDelta) -> None:
         self.text += delta.content
-
-
-@pytest.fixture
-def collected() -> Collected:
-    return Collected()
