@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import click
 import httpx
 
 from deployments.cli.output import cell_text, print_table, say
@@ -120,7 +121,9 @@ async def _break_first_model(settings: Settings) -> None:
 
 
 def _print_outcome(result: RoutingResult, demo_task: DemoTask) -> None:
-    if result.content and not demo_task.stream:
+    if demo_task.stream:
+        click.echo()  # a streamed answer ends without a line end
+    elif result.content:
         say("  " + cell_text(result.content).strip().replace("\n", "\n  ")[:400])
     for reason in result.reasons[-4:]:
         say(f"  · {cell_text(reason)}")

@@ -26,7 +26,7 @@ BEGIN
                 place integer, key text, request_hash text, decision_id uuid, attempt_no integer,
                 token uuid, owner text, model text, provider text, policy text,
                 worst_case numeric, elastic numeric, task_cap numeric, task_id uuid, worker text,
-                task_type text, complexity text, simulated boolean, lease_s double precision)
+                task_type text, complexity text, simulated boolean, lease_s numeric)
              ORDER BY o.place OFFSET 0) h  -- OFFSET 0: the order is kept
      CROSS JOIN LATERAL ledger.reserve(
                 h.key, h.request_hash, h.decision_id, h.attempt_no, h.token, h.owner, h.model,

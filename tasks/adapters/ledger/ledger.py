@@ -6,13 +6,13 @@ from models.errors import InvalidConfiguration
 from tasks.adapters.database import Database
 from tasks.adapters.ledger.budgets import Budgets
 from tasks.adapters.ledger.calls import Calls
-from tasks.adapters.ledger.entries import Entries
+from tasks.adapters.ledger.gathered import Gathered
 from tasks.adapters.ledger.recovery import Recovery
 
 BILL_PATIENCE_S = 300.0
 
 
-class Ledger(Entries, Budgets, Recovery):
+class Ledger(Gathered, Budgets, Recovery):
     """Entries, budgets and recovery over one database; holds no state of its own.
 
     `patience_s` is how long a bill is offered to a database that is away; after that its row is
