@@ -58,7 +58,9 @@ async def _keep(client: PrefectClient, wanted: AutomationCore) -> Kept:
     wanted = wanted.model_copy(update={"enabled": known.enabled})
     if _shape(known) == _shape(wanted):
         return Kept(wanted.name, "unchanged")
-    await client.update_automation(known.id, AutomationCore(**wanted.model_dump()))
+    # the server refuses an owner in an update, even none
+    stated = AutomationCore(**wanted.model_dump(exclude={"owner_resource"}))
+    await client.update_automation(known.id, stated)
     return Kept(wanted.name, "updated")
 
 
