@@ -48,6 +48,10 @@ async def route_request(
     for parked work that is released). The result is the result document; a failed request ends
     the run Failed, a refused one ends it Completed under that name. One that waits for money or
     for a person suspends a run of a deployment; any other run ends Completed under that name.
+
+    Args:
+        request: What to route: choose RoutingRequest and give at least a prompt.
+        request_id: Instead of a request, the id of a stored one.
     """
     async with shared_runtime():
         if request_id is not None and (done := await finished_result(request_id)) is not None:

@@ -32,7 +32,9 @@ def usd(amount: Decimal | None) -> str:
 
 def decision_markdown(result: RoutingResult, plan: Plan | None) -> str:
     """Return the artifact of a decision: summary, reasons, candidates, attempts."""
-    parts = [_summary(result), _bullets("Why", result.reasons)]
+    considered = {f"{one.model_id}: {one.reason}" for one in plan.considered} if plan else set()
+    why = [reason for reason in result.reasons if reason not in considered]  # the table has those
+    parts = [_summary(result), _bullets("Why", why)]
     if plan is not None:
         parts.append(_candidates(plan))
     if result.attempts:
@@ -51,9 +53,8 @@ def _summary(result: RoutingResult) -> str:
         ("Cost", f"{usd(result.cost_usd)} of {usd(result.estimated_cost_usd)} held"),
         ("Tokens", f"{result.prompt_tokens} prompt, {result.completion_tokens} completion"),
         ("Time", f"{result.latency_ms} ms"),
-        ("Decision", str(result.decision_id)),
     ]
-    return "# Decision\n\n" + table(("", ""), rows)
+    return table(("Decision", str(result.decision_id)), rows)
 
 
 def _bullets(title: str, lines: Sequence[str]) -> str:
@@ -61,25 +62,19 @@ def _bullets(title: str, lines: Sequence[str]) -> str:
 
 
 def _candidates(plan: Plan) -> str:
-    holds = {candidate.model_id: candidate for candidate in plan.candidates}
-    rows = []
-    for one in plan.considered:
-        candidate = holds.get(one.model_id)
-        rows.append(
-            (
-                one.model_id,
-                one.attempt or "-",
-                one.reason,
-                usd(candidate.worst_case_usd) if candidate else "-",
-                candidate.max_tokens if candidate else "-",
-            )
+    rows = [
+        (
+            one.model_id,
+            one.attempt or "-",
+            one.reason.removeprefix(f"attempt {one.attempt}: "),
         )
-    return "## Models considered\n\n" + table(
-        ("Model", "Attempt", "Reason", "Worst case", "Most tokens"), rows
-    )
+        for one in plan.considered
+    ]
+    return "## Models considered\n\n" + table(("Model", "Attempt", "Reason"), rows)
 
 
 def _attempts(result: RoutingResult) -> str:
+    numbered = list(enumerate(result.attempts, start=1))
     rows = [
         (
             number,
@@ -88,13 +83,13 @@ def _attempts(result: RoutingResult) -> str:
             usd(attempt.cost_usd),
             usd(attempt.estimated_cost_usd),
             "-" if attempt.latency_ms is None else f"{attempt.latency_ms} ms",
-            attempt.error or "-",
         )
-        for number, attempt in enumerate(result.attempts, start=1)
+        for number, attempt in numbered
     ]
-    return "## Attempts\n\n" + table(
-        ("#", "Model", "Outcome", "Cost", "Held", "Time", "Error"), rows
-    )
+    made = "## Attempts\n\n" + table(("#", "Model", "Outcome", "Cost", "Held", "Time"), rows)
+    # below the table: beside it a long error would be cut off at the page's edge
+    errors = [f"{number}: {attempt.error}" for number, attempt in numbered if attempt.error]
+    return "\n\n".join([made, *(f"- attempt {escaped(error)}" for error in errors)])
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -42,10 +42,16 @@ class Accept(BaseModel):
     min_chars: int | None = Field(None, ge=1, description="Least length of the answer")
 
 
+def _in_order(schema: dict[str, Any]) -> None:
+    """Number the fields for Prefect's form: its database forgets the order of a JSON object."""
+    for position, part in enumerate(schema["properties"].values()):
+        part["position"] = position
+
+
 class RoutingRequest(BaseModel):
     """One request for a model's answer. Exactly one of `prompt` and `messages` is given."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_in_order)
 
     prompt: str | None = Field(None, description="The text to answer")
     messages: list[dict[str, Any]] | None = Field(None, description="Chat messages, OpenAI shape")
@@ -57,17 +63,23 @@ class RoutingRequest(BaseModel):
     step: Name | None = Field(None, description="With task_id: an idempotency key")
     idempotency_key: Name | None = Field(None, description="Same key, same answer, paid once")
     max_cost_usd: Usd | None = Field(None, description="Most this request may cost, in USD")
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000)
-    temperature: float | None = Field(None, ge=0, le=2)
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    response_format: dict[str, Any] | None = None
-    accept: Accept | None = None
+    max_tokens: int | None = Field(
+        None, ge=1, le=1_000_000, description="Most tokens of the answer; less where money is short"
+    )
+    temperature: float | None = Field(None, ge=0, le=2, description="0 to 2; else the policy's")
+    tools: list[dict[str, Any]] | None = Field(None, description="Tools, OpenAI shape")
+    tool_choice: str | dict[str, Any] | None = Field(None, description="As in the OpenAI API")
+    response_format: dict[str, Any] | None = Field(None, description="As in the OpenAI API")
+    accept: Accept | None = Field(None, description="Checks that the answer must pass")
     deadline_s: float | None = Field(None, gt=0, le=86_400, description="Seconds from arrival")
     priority: int = Field(0, ge=-1000, le=1000, description="Parked work resumes highest first")
-    on_exhausted: OnExhausted = OnExhausted.DOWNGRADE
+    on_exhausted: OnExhausted = Field(
+        OnExhausted.DOWNGRADE, description="When the money left does not suffice"
+    )
     approval_above_usd: Usd | None = Field(None, description="Ask a person above this estimate")
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="Labels of your own, never sent"
+    )
     extra_body: dict[str, Any] = Field(
         default_factory=dict, description="Unknown chat fields, passed to the upstream as they are"
     )

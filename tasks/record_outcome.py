@@ -11,7 +11,7 @@ from tasks.run_page import leave_explanation
 from tasks.steps import PLAIN_STEPS
 
 
-@task(retries=0, cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="record_outcome", retries=0, cache_policy=NO_CACHE, persist_result=False)
 async def record_outcome(arrival: Arrival, ending: Ending) -> RoutingResult:
     """Store the result document and leave the explanation as an artifact."""
     result = await PLAIN_STEPS.record_outcome(arrival, ending)

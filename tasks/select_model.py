@@ -11,7 +11,7 @@ from models.snapshot import Snapshot
 from tasks.steps import PLAIN_STEPS
 
 
-@task(retries=0, cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="select_model", retries=0, cache_policy=NO_CACHE, persist_result=False)
 async def select_model(arrival: Arrival, snapshot: Snapshot) -> Plan:
     """Plan up to three attempts from the snapshot; the decision is stored before any is made."""
     return await PLAIN_STEPS.select_model(arrival, snapshot)
