@@ -39,6 +39,7 @@ SERVER_ENVIRONMENT = {
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",  # its log says why it could not start
 }
 
 
@@ -51,10 +52,14 @@ def client_environment(settings: Settings) -> dict[str, str]:
     return environment
 
 
-def server_environment(settings: Settings, postgres: PostgresServer) -> dict[str, str]:
+def server_environment(settings: Settings, postgres: PostgresServer, port: int) -> dict[str, str]:
     """Return a server's whole environment; makes sure of its database."""
     postgres.ensure_database(DATABASE)
-    own = {"PREFECT_API_DATABASE_CONNECTION_URL": postgres.url(DATABASE, driver="asyncpg")}
+    own = {
+        "PREFECT_API_DATABASE_CONNECTION_URL": postgres.url(DATABASE, driver="asyncpg"),
+        # else the pages in the browser ask port 4200, whatever `--port` says
+        "PREFECT_SERVER_UI_API_URL": f"http://{LOOPBACK}:{port}/api",
+    }
     environment = dict(os.environ) | client_environment(settings) | SERVER_ENVIRONMENT | own
     environment.pop("PREFECT_API_URL", None)
     return environment
@@ -71,7 +76,7 @@ def running_prefect_server(
 ) -> Iterator[str]:
     """Run a Prefect server on loopback over the embedded PostgreSQL; yield its API URL."""
     port = demand_free(port)
-    environment = server_environment(settings, postgres)
+    environment = server_environment(settings, postgres, port)
     _migrate_once(settings.prefect_home, environment)
     log_file = settings.prefect_home / f"server-{port}.log"
     with running_child(

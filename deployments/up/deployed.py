@@ -15,9 +15,9 @@ VARIABLE = "switchyard_deployments"
 SOURCES = ("flows", "models")  # parameter schemas and descriptions come from here
 
 
-def digest() -> str:
-    """Return what changes with anything that a deployment is made of."""
-    content = hashlib.sha256(version("prefect").encode())
+def digest(notify_block: str | None) -> str:
+    """Return what changes with anything that the deployments and automations are made of."""
+    content = hashlib.sha256(f"{version('prefect')} {notify_block}".encode())
     automations = ROOT / "deployments" / "automations.py"
     sources = [path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))]
     for file in (PROJECT, automations, *sources):
@@ -26,7 +26,7 @@ def digest() -> str:
     return content.hexdigest()[:32]
 
 
-def is_deployed(prefect_api_url: str) -> bool:
+def is_deployed(prefect_api_url: str, notify_block: str | None) -> bool:
     """Ask the server; what cannot be known counts as no.
 
     The digest is a variable of the server itself, so that two checkouts that share one, or a
@@ -38,4 +38,6 @@ def is_deployed(prefect_api_url: str) -> bool:
         count = fetch_json(f"{prefect_api_url}/deployments/count", wanted)
     except (OSError, KeyError, TypeError):
         return False
-    return bool(stored == digest() and count >= PROJECT.read_text("utf-8").count("entrypoint:"))
+    return bool(
+        stored == digest(notify_block) and count >= PROJECT.read_text("utf-8").count("entrypoint:")
+    )

@@ -22,7 +22,7 @@ class Part:
     probe: Probe
     needs: Sequence[str] = ()
     uses: Sequence[str] = ()
-    start_timeout_s: float = 120.0
+    start_timeout_s: float = 180.0
     stop_timeout_s: float = 15.0
     quiet_until_ready: bool = False
 

@@ -14,6 +14,7 @@ from deployments.up.part import Part, Step
 from deployments.up.probes import answers, lives, works_at
 from tasks.adapters.settings import Settings
 
+WORKER_START_S = 300.0  # it waits for the server, whose database may be new
 WORKER_STOP_S = 60.0  # it drains for 30 s and hands the rest back
 LOG_FORMAT = "%(levelname)-7s %(message)s"
 # One line of the log already has the time and the part's name.
@@ -65,7 +66,7 @@ def prefect_part(settings: Settings, postgres: PostgresServer, port: int) -> Par
         name="prefect",
         module="prefect",
         arguments=server_arguments(port),
-        environment=server_environment(settings, postgres) | idle.SERVER | CHILD_ENVIRONMENT,
+        environment=server_environment(settings, postgres, port) | idle.SERVER | CHILD_ENVIRONMENT,
         probe=answers(f"http://{LOOPBACK}:{port}/api/health"),
         needs=("migrate",),
         quiet_until_ready=True,  # its banner says less than our own summary
@@ -74,7 +75,7 @@ def prefect_part(settings: Settings, postgres: PostgresServer, port: int) -> Par
 
 def migrate_step(settings: Settings, postgres: PostgresServer) -> Step:
     """Return the step that brings Prefect's database up to date."""
-    environment = server_environment(settings, postgres) | CHILD_ENVIRONMENT
+    environment = server_environment(settings, postgres, 0) | CHILD_ENVIRONMENT
     return Step(
         name="database",
         module="prefect",
@@ -111,6 +112,7 @@ def worker_part(prefect_api_url: str, *, own_server: bool) -> Part:
         probe=works_at(prefect_api_url, POOL) if own_server else lives,
         needs=("prepare",),
         uses=("prefect", "simulator"),
+        start_timeout_s=WORKER_START_S,
         stop_timeout_s=WORKER_STOP_S,
     )
 

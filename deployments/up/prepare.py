@@ -17,13 +17,13 @@ async def prepare() -> None:
 
 
 def main() -> None:
-    """Run it; the last line of output says what went wrong."""
-    try:
-        asyncio.run(prepare())
-    except SwitchyardError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)
+    """Run it."""
+    asyncio.run(prepare())
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SwitchyardError as error:  # the last line of output says what went wrong
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)

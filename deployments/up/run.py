@@ -192,5 +192,6 @@ async def _deploy(plan: Plan, supervisor: Supervisor) -> None:
     known = plan.prefect_port is None or is_migrated(plan.settings.prefect_home)
     if known and plan.prefect_port is not None:
         await supervisor.ready("prefect")
-    if not known or not await asyncio.to_thread(is_deployed, api_url):
+    block = plan.settings.switchyard_notify_block
+    if not known or not await asyncio.to_thread(is_deployed, api_url, block):
         await supervisor.start([parts.deploy_step()])
