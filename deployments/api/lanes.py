@@ -13,6 +13,7 @@ import httpx
 from deployments.api.options import ServeOptions
 from deployments.api.problems import ApiProblem
 from deployments.lanes import run_in_lane
+from flows.decision import route
 from flows.select_request import select_only
 from models.decision import Caller
 from models.errors import InvalidRequest, PrefectFailed
@@ -22,6 +23,7 @@ from tasks.adapters.oversized import store_request
 from tasks.adapters.prefect_api import open_prefect_api
 from tasks.adapters.runtime import runtime
 from tasks.adapters.sink import Sink, streaming_into
+from tasks.gathered_steps import FreshReads, gathered_steps
 from tasks.steps import PLAIN_STEPS
 
 NO_FLOW = "this server runs without Prefect: only trace 'ledger' is possible"
@@ -36,6 +38,7 @@ class Lanes:
         self._options = options
         self._flow_possible = prefect_known
         self._use_clients: asyncio.Future[UseClients] | None = None
+        self.reads = FreshReads()
 
     @property
     def flow_possible(self) -> bool:
@@ -91,12 +94,18 @@ class Lanes:
         """Route the request in its lane and return the result."""
         with streaming_into(sink):
             if trace == "ledger":
-                return await run_in_lane(request, "ledger")
+                return await self._plain(request)
             await self.prefect_ready()
             try:
                 return await run_in_lane(request, "flow")
             except (httpx.TransportError, httpx.HTTPStatusError) as error:
                 raise PrefectFailed(f"Prefect's API failed: {type(error).__name__}") from error
+
+    async def _plain(self, request: RoutingRequest) -> RoutingResult:
+        """Gather the writes of a request that no second arrival can ask for by its key."""
+        if request.caller_key() is not None:
+            return await run_in_lane(request, "ledger")
+        return await route(request, _caller(f"run:{uuid4()}"), gathered_steps(self.reads))
 
     async def prefect_ready(self) -> None:
         """Wait until Prefect is loaded and let this task use its clients; raises PrefectFailed."""

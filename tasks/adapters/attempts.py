@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +21,8 @@ from tasks.adapters.sink import Sink, current_sink
 
 SENT_MARGIN_S = 60.0
 LEASE_RENEWAL_S = 20.0
+NOTE_AFTER_S = 0.05  # an answer that is here by then says its generation itself
+Book = Callable[[Runtime, AttemptOrder, Holding, Completion], Awaitable[Completion]]
 
 
 async def run_attempt(order: AttemptOrder) -> Completion:
@@ -28,8 +31,13 @@ async def run_attempt(order: AttemptOrder) -> Completion:
     Raises BudgetExceeded or NoBudget when nothing may be held, and an UpstreamFailed leaf when
     the attempt failed; the hold is then already released, settled or marked unknown.
     """
+    return await visibly(_attempt(order))
+
+
+async def visibly(attempt: Awaitable[Completion]) -> Completion:
+    """Return what the attempt does; its failure knows whether the caller saw a part of it."""
     try:
-        return await _attempt(order)
+        return await attempt
     except UpstreamFailed as failure:
         sink = current_sink()
         failure.visible = sink is not None and sink.started
@@ -41,20 +49,25 @@ async def _attempt(order: AttemptOrder) -> Completion:
     token = uuid4()
     if (approved := await _approved_hold(opened, order, token)) is not None:
         return await _send(opened, order, approved)
-    answer = await opened.ledger.reserve(_hold(opened, order, token))
+    answer = await opened.ledger.reserve(hold_of(opened, order, token))
     match answer:
         case Reserved():
             return await _send(opened, order, Holding(answer.selection_id, token))
         case Replay():
             return await await_other_owner(opened, answer.attempt)
-        case Rejected():
-            raise BudgetExceeded(
-                order.candidate.worst_case_usd,
-                min(blocking.remaining_usd for blocking in answer.blocking),
-                tuple(blocking.budget for blocking in answer.blocking),
-            )
-        case Uncovered():
-            raise NoBudget("no active budget definition covers this call: set one, or it is free")
+        case Rejected() | Uncovered():
+            raise refusal_of(order, answer)
+
+
+def refusal_of(order: AttemptOrder, answer: Rejected | Uncovered) -> BudgetExceeded | NoBudget:
+    """Return the error that a refused hold is."""
+    if isinstance(answer, Uncovered):
+        return NoBudget("no active budget definition covers this call: set one, or it is free")
+    return BudgetExceeded(
+        order.candidate.worst_case_usd,
+        min(blocking.remaining_usd for blocking in answer.blocking),
+        tuple(blocking.budget for blocking in answer.blocking),
+    )
 
 
 async def _approved_hold(opened: Runtime, order: AttemptOrder, token: UUID) -> Holding | None:
@@ -68,7 +81,8 @@ async def _approved_hold(opened: Runtime, order: AttemptOrder, token: UUID) -> H
     return Holding(approval.selection_id, token) if taken else None
 
 
-def _hold(opened: Runtime, order: AttemptOrder, token: UUID) -> Hold:
+def hold_of(opened: Runtime, order: AttemptOrder, token: UUID) -> Hold:
+    """Return what the ledger is asked to hold for an attempt."""
     arrival, candidate = order.arrival, order.candidate
     return Hold(
         key=f"{arrival.decision_id}/{order.attempt_no}",
@@ -95,6 +109,11 @@ async def _send(opened: Runtime, order: AttemptOrder, holding: Holding) -> Compl
     lease_s = order.timeout_s + SENT_MARGIN_S
     if not await opened.ledger.mark_sent(holding.selection_id, holding.token, lease_s):
         raise NeverSent("the hold expired before it could be used")
+    return await ask(opened, order, holding, book=book_answer)
+
+
+async def ask(opened: Runtime, order: AttemptOrder, holding: Holding, *, book: Book) -> Completion:
+    """Send an attempt whose hold is marked sent, and book how it ends; `book` takes an answer."""
     try:
         completion = await _call(opened, order, holding)
     except UpstreamFailed as failure:
@@ -104,21 +123,51 @@ async def _send(opened: Runtime, order: AttemptOrder, holding: Holding) -> Compl
     except BaseException as interruption:  # cancelled or killed: the money must not be left open
         await finish(book_interruption(opened, holding, interruption))
         raise
-    return await book_answer(opened, order, holding, completion)
+    return await book(opened, order, holding, completion)
 
 
 async def _call(opened: Runtime, order: AttemptOrder, holding: Holding) -> Completion:
-    async def note(generation_id: str) -> None:
+    call, sink = _chat_call(order), current_sink()
+    async with _noting(opened, holding) as note:
+        if sink is None:
+            return await opened.upstream.complete(call, deadline_s=order.timeout_s, on_headers=note)
+        await sink.chosen(order.arrival.decision_id, order.policy, order.candidate.model_id)
+        async with _renewed_lease(opened, holding, order.timeout_s + SENT_MARGIN_S):
+            stream = opened.upstream.stream(call, deadline_s=order.timeout_s, on_headers=note)
+            async with contextlib.aclosing(stream):
+                return await _pass_on(stream, sink)
+
+
+@contextlib.asynccontextmanager
+async def _noting(
+    opened: Runtime, holding: Holding
+) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    """Yield what keeps the generation's id, with which a lost answer can still be priced.
+
+    The note is written a moment later: an answer that came whole in the meantime is booked with
+    its id anyway, and needs no commit of its own for it. When the call fails or is cut, the note
+    is written before its end is booked.
+    """
+    notes: list[asyncio.Task[object]] = []
+    delay = asyncio.Event()
+
+    async def write(generation_id: str) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(delay.wait(), NOTE_AFTER_S)
         await opened.ledger.note_generation(holding.selection_id, generation_id)
 
-    call, sink = _chat_call(order), current_sink()
-    if sink is None:
-        return await opened.upstream.complete(call, deadline_s=order.timeout_s, on_headers=note)
-    await sink.chosen(order.arrival.decision_id, order.policy, order.candidate.model_id)
-    async with _renewed_lease(opened, holding, order.timeout_s + SENT_MARGIN_S):
-        stream = opened.upstream.stream(call, deadline_s=order.timeout_s, on_headers=note)
-        async with contextlib.aclosing(stream):
-            return await _pass_on(stream, sink)
+    async def note(generation_id: str) -> None:
+        notes.append(asyncio.create_task(write(generation_id)))
+
+    try:
+        yield note
+    except BaseException:
+        delay.set()
+        for task in notes:
+            await finish(task)
+        raise
+    for task in notes:
+        task.cancel()
 
 
 async def _pass_on(stream: Any, sink: Sink) -> Completion:  # an async generator of both kinds

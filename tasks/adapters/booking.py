@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from models.attempt import Bill
-from models.completion import Completion
+from models.completion import Completion, Usage
 from models.decision import AttemptOrder
 from models.errors import AnswerRejected, HoldFate, UpstreamFailed
 from models.pricing import cost_usd
@@ -68,6 +68,20 @@ async def _settle_or_keep(
             )
         )
         return
+    bill = bill_of(order, completion, usage, outcome, error, error_kind)
+    settlement = await finish(opened.ledger.settle(holding.selection_id, bill))
+    await after_settlement(opened, settlement, holding.selection_id)
+
+
+def bill_of(
+    order: AttemptOrder,
+    completion: Completion,
+    usage: Usage,
+    outcome: Outcome,
+    error: str | None = None,
+    error_kind: str | None = None,
+) -> Bill:
+    """Return the bill of an answer: the stated cost, else by the catalogue's price."""
     images = image_count(order.arrival.request.chat_messages())
     stated = usage.cost_usd is not None
     bill_usd: Decimal = (
@@ -75,7 +89,7 @@ async def _settle_or_keep(
         if usage.cost_usd is not None
         else cost_usd(order.candidate.price, usage, images=images)
     )
-    bill = Bill(
+    return Bill(
         cost_usd=bill_usd,
         source="usage" if stated else "catalogue",
         outcome=outcome,
@@ -92,8 +106,6 @@ async def _settle_or_keep(
         generation_id=completion.generation_id,
         response=_stored_response(completion),
     )
-    settlement = await finish(opened.ledger.settle(holding.selection_id, bill))
-    await after_settlement(opened, settlement, holding.selection_id)
 
 
 def _stored_response(completion: Completion) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from models.classification import classify
 from models.decision import Arrival, Caller, Ending
 from models.errors import IdempotencyConflict, InvalidRequest, NotFound
 from models.plan import Plan, plan_from_document
-from models.policy import policy_for
+from models.policy import Policy, policy_for
 from models.replay import Difference, ReplayReport, replay_difference
 from models.request import RoutingRequest
 from models.result import AttemptResult, Outcome, RoutingResult, Status
@@ -41,7 +42,8 @@ async def receive(request: RoutingRequest, caller: Caller) -> Arrival:
     """
     opened = runtime()
     fingerprint = request.fingerprint()
-    arrival = await _new_arrival(opened, request, caller, fingerprint)
+    policies = await read_policies(opened.database)
+    arrival = new_arrival(request, caller, fingerprint, policies)
     for _ in range(2):
         known = caller.key and await store.find_decision(opened.database, caller.key)
         if known:
@@ -56,12 +58,15 @@ async def receive(request: RoutingRequest, caller: Caller) -> Arrival:
     raise IdempotencyConflict(str(caller.key))  # opened by another and gone: cannot happen twice
 
 
-async def _new_arrival(
-    opened: Runtime, request: RoutingRequest, caller: Caller, fingerprint: str
+def new_arrival(
+    request: RoutingRequest, caller: Caller, fingerprint: str, policies: Sequence[Policy]
 ) -> Arrival:
+    """Return an arrival with an id of its own, classified, under its policy.
+
+    Raises NotFound for an unknown policy, InvalidRequest for checks that cannot be made.
+    """
     _refuse_uncheckable(request)
     classification = classify(request)
-    policies = await read_policies(opened.database)
     choice = policy_for(classification.task_type, policies, request.policy)
     arrived_at = datetime.now(UTC)
     deadline_at = None
@@ -147,6 +152,12 @@ async def select_and_record(arrival: Arrival, snapshot: Snapshot) -> Plan:
         reasons = (*stored.reasons, arrival.approval.reason())
         return replace(stored, needs_approval=False, reasons=reasons)
     plan = select(snapshot)
+    await store_plan(opened, arrival, snapshot, plan)
+    return plan
+
+
+async def store_plan(opened: Runtime, arrival: Arrival, snapshot: Snapshot, plan: Plan) -> None:
+    """Store the plan and what it was made from."""
     await store.store_plan(
         opened.database,
         arrival.decision_id,
@@ -155,9 +166,8 @@ async def select_and_record(arrival: Arrival, snapshot: Snapshot) -> Plan:
         snapshot=snapshot.document(),
         plan=plan.document(),
         first_model=snapshot.policy.ordered_models()[0].model_id,
-        request=_request_document(arrival.request),
+        request=request_document(arrival.request),
     )
-    return plan
 
 
 async def _planned(opened: Runtime, decision_id: UUID) -> dict[str, Any]:
@@ -186,7 +196,7 @@ async def finish(arrival: Arrival, ending: Ending) -> RoutingResult:
     await store.finish_decision(
         opened.database,
         result,
-        keep_request=result.status in WAITING or _stores_prompts(opened, arrival),
+        keep_request=result.status in WAITING or stores_prompts(opened, arrival),
         resume_after=ending.resume_after,
         rest_s=ending.rest_s,
     )
@@ -209,11 +219,13 @@ def attempt_result(row: AttemptRow) -> AttemptResult:
     )
 
 
-def _stores_prompts(opened: Runtime, arrival: Arrival) -> bool:
+def stores_prompts(opened: Runtime, arrival: Arrival) -> bool:
+    """Return whether the request's text stays stored after its end."""
     return arrival.policy.store_prompts or opened.settings.switchyard_store_prompts
 
 
-def _request_document(request: RoutingRequest) -> dict[str, Any]:
+def request_document(request: RoutingRequest) -> dict[str, Any]:
+    """Return the request as it is stored, to be read back."""
     # exclude_unset, not exclude_defaults: a stated "downgrade" overrules the policy, a default not
     return request.model_dump(mode="json", exclude_none=True, exclude_unset=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,16 +12,29 @@ from models.budget import BudgetMode, BudgetState
 from models.circuit import circuit_open_until
 from models.decision import Arrival
 from models.features import request_features
+from models.pricing import ModelCard
 from models.snapshot import BudgetRoom, ModelStatistics, Snapshot
+from tasks.adapters.database import Database
 from tasks.adapters.runtime import Runtime
 from tasks.adapters.store.catalogue import read_cards
 from tasks.adapters.store.statistics import recent_statistics
 
 NOT_LEARNED = Decimal(1)
+ReadCards = Callable[[Database, Sequence[str]], Awaitable[list[ModelCard]]]
+ReadStatistics = Callable[[Database, Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
 
 
-async def read_snapshot(opened: Runtime, arrival: Arrival) -> Snapshot:
-    """Return the snapshot of an arrival: prices, recent health, and every budget that covers it."""
+async def read_snapshot(
+    opened: Runtime,
+    arrival: Arrival,
+    *,
+    cards: ReadCards = read_cards,
+    recent: ReadStatistics = recent_statistics,
+) -> Snapshot:
+    """Return the snapshot of an arrival: prices, recent health, and every budget that covers it.
+
+    What is left of the budgets is always read live.
+    """
     request, policy = arrival.request, arrival.policy
     wanted = [request.model] if request.model else [m.model_id for m in policy.ordered_models()]
     rooms = await opened.ledger.head_room(
@@ -31,14 +44,14 @@ async def read_snapshot(opened: Runtime, arrival: Arrival) -> Snapshot:
         task_id=request.task_id,
         decision_id=arrival.decision_id,
     )
-    statistics = await recent_statistics(opened.database, wanted)
+    statistics = await recent(opened.database, wanted)
     ratios = await _elastic_ratios(opened, wanted, rooms)
     return Snapshot(
         features=request_features(request),
         classification=arrival.classification,
         policy=policy,
         policy_reason=arrival.policy_reason,
-        cards=tuple(await read_cards(opened.database, wanted)),
+        cards=tuple(await cards(opened.database, wanted)),
         statistics=tuple(_statistics(name, statistics[name], ratios) for name in wanted),
         budgets=tuple(budget_room(state) for state in rooms),
         draw=random.random(),  # exploration, not a secret

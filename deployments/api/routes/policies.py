@@ -74,4 +74,5 @@ async def apply(
         reason=f"applied by {caller.name} over HTTP",
         dry_run=dry_run,
     )
+    state.lanes.reads.forget()
     return {"items": [asdict(one) for one in applied], "dry_run": dry_run}

@@ -1,0 +1,146 @@
+"""Lane ledger gathers its writes: the same rows as the plain steps, in fewer commits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deployments.api.lanes import Lanes
+from deployments.api.options import ServeOptions
+from deployments.lanes import run_in_lane
+from deployments.preparation import prepared_runtime
+from deployments.simulator import Fault, FaultMatch, FaultRule, RunningSimulator
+from models.budget import BudgetDefinition, BudgetPeriod, BudgetType
+from models.errors import DatabaseFailed
+from models.request import RoutingRequest
+from models.result import Status
+from tasks.adapters.database import Database
+from tasks.adapters.decisions import replay_decisions
+from tasks.adapters.ledger import Ledger
+from tasks.adapters.runtime import Runtime
+from tasks.adapters.settings import Settings
+
+pytestmark = pytest.mark.anyio
+CLOCKED = {
+    "reconcile_after",
+    "id",
+    "created_at",
+    "finished_at",
+    "sent_at",
+    "settled_at",
+    "lease_expires_at",
+}
+OWN = {"decision_id", "idempotency_key", "token", "generation_id", "response_time_ms"}
+VARYING = CLOCKED | OWN | {"snapshot", "result", "plan", "budget_ids"}
+
+
+def _request(**fields: Any) -> RoutingRequest:
+    return RoutingRequest.model_validate({"prompt": "Is the payment service up?"} | fields)
+
+
+def _lanes() -> Lanes:
+    return Lanes(ServeOptions(lane="ledger"), prefect_known=False)
+
+
+async def _rows(database: Database, decision_id: Any) -> tuple[dict[str, Any], list[Any]]:
+    query = "SELECT * FROM routing_decisions WHERE id = %s"
+    decision = await database.fetch_one(query, (decision_id,))
+    attempts = await database.fetch_all(
+        "SELECT * FROM model_selections WHERE decision_id = %s ORDER BY attempt_no", (decision_id,)
+    )
+    assert decision is not None
+    fixed = [{k: v for k, v in row.items() if k not in VARYING} for row in attempts]
+    return {k: v for k, v in decision.items() if k not in VARYING}, fixed
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({}, None),
+        ({"task_id": "00000000-0000-4000-8000-000000000001", "worker_id": "w"}, None),
+        ({"max_cost_usd": "0.0000001"}, None),
+        ({"max_cost_usd": "0.004"}, None),
+        ({"policy": "ops"}, Fault.UNAVAILABLE),
+        ({"policy": "ops"}, Fault.NO_USAGE),
+        ({"policy": "ops"}, Fault.ERROR_IN_200),
+        ({"accept": {"regex": "never said"}}, None),
+        ({"deadline_s": 30}, None),
+    ],
+)
+async def test_gathered_steps_leave_the_rows_of_the_plain_ones(
+    settings: Settings, simulator: RunningSimulator, fields: dict[str, Any], fault: Fault | None
+) -> None:
+    async with prepared_runtime(settings) as opened:
+        results = []
+        for run in (_lanes().run, run_in_lane):
+            simulator.clear_faults()
+            if fault is not None:
+                simulator.add_fault(FaultRule(match=FaultMatch(), fault=fault, times=1))
+            results.append(await run(_request(**fields), "ledger"))
+        gathered, plain = [await _rows(opened.database, result.decision_id) for result in results]
+        for row in (gathered[0], plain[0]):
+            for name in ("request_hash", "deadline_at"):
+                row.pop(name)
+        assert gathered == plain
+        assert results[0].status == results[1].status
+        assert results[0].attempts[0:] == [] or results[0].cost_usd == results[1].cost_usd
+        await _demand_clean_books(opened)
+
+
+async def _demand_clean_books(opened: Runtime) -> None:
+    report = await replay_decisions(opened, None)
+    assert report.identical == report.replayed > 0
+    assert (await opened.ledger.audit()).is_clean
+
+
+async def test_nothing_is_sent_when_the_decision_cannot_be_written(
+    settings: Settings, simulator: RunningSimulator
+) -> None:
+    async with prepared_runtime(settings) as opened:
+        await opened.database.execute(
+            "ALTER TABLE routing_decisions ADD CONSTRAINT never CHECK (trace <> 'ledger')"
+        )
+        with pytest.raises(DatabaseFailed):
+            await _lanes().run(_request(), "ledger")
+        held = await opened.ledger.budgets()
+        assert all(state.reserved_amount == 0 for state in held)
+    assert simulator.charges == []
+
+
+async def test_a_budget_is_never_passed_by_requests_that_come_together(
+    settings: Settings, simulator: RunningSimulator
+) -> None:
+    import asyncio
+
+    async with prepared_runtime(settings) as opened:
+        await opened.ledger.set_budget(
+            BudgetDefinition(
+                budget_type=BudgetType.GLOBAL,
+                budget_period=BudgetPeriod.DAILY,
+                budget_amount="0.01",  # type: ignore[arg-type]  # pydantic reads it
+            )
+        )
+        lanes = _lanes()
+        results = await asyncio.gather(*(lanes.run(_request(), "ledger") for _ in range(40)))
+        spent = sum(charge.cost for charge in simulator.charges)
+        (state,) = await opened.ledger.budgets()
+        assert state.spent_amount == spent <= state.budget_amount
+        assert state.reserved_amount == 0
+        assert {result.status for result in results} <= {Status.COMPLETED, Status.REJECTED}
+        await _demand_clean_books(opened)
+
+
+async def test_a_bill_that_cannot_be_booked_is_kept_as_an_open_hold(
+    settings: Settings, simulator: RunningSimulator
+) -> None:
+    async with prepared_runtime(settings) as opened:
+        await opened.database.execute(
+            "ALTER TABLE routing_decisions ADD CONSTRAINT never CHECK (status <> 'completed')"
+        )
+        with pytest.raises(DatabaseFailed):
+            await _lanes().run(_request(), "ledger")
+        row = await opened.database.fetch_one("SELECT state, settled_at FROM model_selections")
+        assert row == {"state": "SENT", "settled_at": None}
+        (state,) = await Ledger(opened.database).budgets()
+        assert state.reserved_amount >= sum(charge.cost for charge in simulator.charges) > 0
