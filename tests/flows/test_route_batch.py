@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -16,6 +17,7 @@ from models.batch import BatchCounts
 from models.budget import BudgetDefinition
 from models.errors import InvalidRequest
 from tasks.adapters.database import Database
+from tasks.adapters.decisions import explained_decision, replay_decisions
 from tasks.adapters.ledger import Ledger
 from tasks.adapters.runtime import Runtime, open_runtime
 from tasks.adapters.settings import Settings
@@ -79,6 +81,11 @@ async def test_batch_makes_one_choice_a_group_and_every_line_its_decision(
     assert len({row["planned_with"] for row in rows if row["planned_with"]}) == 2
     models = {one["result"]["model"] for number, one in found.items() if number <= 12}
     assert len(models) == 1
+    follower = UUID(found[2]["result"]["decision_id"])
+    explained = await explained_decision(runtime, follower)
+    assert explained["snapshot"]["policy"]["name"] == "ops"
+    assert "chosen for its group" in " ".join(explained["reasons"])
+    assert (await replay_decisions(runtime, follower)).identical == 1
     attempts = await runtime.database.fetch_all("SELECT state FROM model_selections")
     assert [row["state"] for row in attempts] == ["SETTLED"] * 16
     assert (await Ledger(runtime.database).audit()).is_clean

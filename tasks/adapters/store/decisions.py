@@ -63,7 +63,12 @@ UPDATE routing_decisions SET
 WHERE id = %(id)s
 """
 
-READ = "SELECT * FROM routing_decisions WHERE id = %(id)s"
+READ = """
+-- A line of a batch shares the snapshot and the plan of the decision that led its group.
+SELECT d.*, coalesce(d.snapshot, leader.snapshot) AS snapshot, coalesce(d.plan, leader.plan) AS plan
+FROM routing_decisions d LEFT JOIN routing_decisions leader ON leader.id = d.planned_with
+WHERE d.id = %(id)s
+"""
 
 PLANNED = """
 SELECT id, snapshot, plan, earlier_plans FROM routing_decisions
