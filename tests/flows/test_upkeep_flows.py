@@ -1,4 +1,4 @@
-"""The scheduled flows as real flow runs: what each does, that it may be repeated, what it leaves."""
+"""The scheduled flows as real flow runs: what each does, when repeated too, and what it leaves."""
 
 from __future__ import annotations
 
