@@ -17,8 +17,9 @@ from models.learning.priorities import Aim
 
 STEPS_MAX = 3
 ARMS_MAX = 6  # 6 + 15 + 20 chains are compared, in about 0.1 ms
-# By how much, as a share of the value, a chain must beat the best single call: it takes longer.
-GAIN_MIN = 0.002
+# By how much, as a share of the value, a chain must beat the best single call, which is quicker,
+# and a new chain the present one.
+GAIN_MIN, MARGIN = 0.002, 0.01
 
 SuccessAfter = Callable[[str, int], float]
 """P(success) of a model once so many answers of cheaper ones were rejected."""
@@ -69,8 +70,11 @@ def planned_chain(
     check: Check,
     aim: Aim,
     ceiling: Ceiling = NO_CEILING,
+    present: Sequence[str] = (),
 ) -> Verdict:
     """Return the chain with the highest expected utility, a single call unless it is beaten.
+
+    The `present` chain stays unless another is better by `MARGIN`.
 
     At a value of $0.10, a model of 80 % at $0.0002 before one of 40 % (of what is left) at $0.003,
     with a true check: 0.8 + 0.2 * 0.4 = 0.88 for 0.0002 + 0.2 * 0.003 = $0.0008, utility $0.0872.
@@ -86,6 +90,9 @@ def planned_chain(
         chain = _valued(steps, after, check, aim)
         if _fits_limit(chain.latency_ms, aim.latency_ms_max):
             best = max(best, chain, key=lambda one: one.utility_usd)
+    held = _present(options, present, after, check, aim)
+    if held is not None and best.utility_usd - held.utility_usd < MARGIN * aim.value_usd:
+        best = held
     if best.utility_usd - single.utility_usd < GAIN_MIN * aim.value_usd:
         best = single
     return Verdict(best, single, _reason(best, single, check))
@@ -112,6 +119,16 @@ def agreement_chain(
         utility_usd=success * aim.value_usd - cost,
         kind="agreement",
     )
+
+
+def _present(
+    options: Sequence[Option], present: Sequence[str], after: SuccessAfter, check: Check, aim: Aim
+) -> Chain | None:
+    """Return the present chain as it is valued today, None when one of its models is gone."""
+    known = {one.model_id: one for one in options}
+    if len(present) < 2 or any(name not in known for name in present):
+        return None
+    return _valued(tuple(known[name] for name in present), after, check, aim)
 
 
 def _arms(options: Sequence[Option], aim: Aim) -> list[Option]:

@@ -60,14 +60,21 @@ def fitted(counts: Sequence[Count], held: Mapping[str, Held]) -> Fit:
     return Fit(skills, eases)
 
 
-def pooled_shift(observed: Sequence[tuple[float, float, float]]) -> float:
-    """Return by how much the log odds of several models were off together.
+def pooled_shifts(
+    observed: Mapping[str, tuple[float, float]], expected: Mapping[str, float]
+) -> dict[str, float]:
+    """Return by how much the log odds of the other models were off together, for each model.
 
-    `observed` holds weight, successes and expected P(success) of each; one Newton step from zero.
+    `observed` holds weight and successes, `expected` P(success). One Newton step from zero; a
+    model's own outcomes are left out, because they count by themselves later.
     """
-    slope = sum(successes - weight * expected for weight, successes, expected in observed)
-    bend = sum(weight * expected * (1 - expected) for weight, _, expected in observed)
-    return max(-_STEP_MAX, min(_STEP_MAX, slope / (bend + EASE_PRIOR)))
+    slopes = {n: right - weight * expected[n] for n, (weight, right) in observed.items()}
+    bends = {n: one[0] * expected[n] * (1 - expected[n]) for n, one in observed.items()}
+    slope, bend = sum(slopes.values()), sum(bends.values()) + EASE_PRIOR
+    return {
+        name: _bounded((slope - slopes.get(name, 0.0)) / (bend - bends.get(name, 0.0)))
+        for name in expected
+    }
 
 
 def log_odds(success: float) -> float:
@@ -98,5 +105,8 @@ def _sweep(
         slopes[name] += count.successes - count.weight * expected
         bends[name] += count.weight * expected * (1.0 - expected)
     for name, slope in slopes.items():
-        step = slope / max(bends[name], 1e-6)
-        moved[name] += max(-_STEP_MAX, min(_STEP_MAX, step))
+        moved[name] += _bounded(slope / max(bends[name], 1e-6))
+
+
+def _bounded(step: float) -> float:
+    return max(-_STEP_MAX, min(_STEP_MAX, step))

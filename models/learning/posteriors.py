@@ -13,17 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-from models.learning.difficulty import Count, Held, fitted, pooled_shift, shifted
+from models.learning.derived_priors import LOG_ODDS_AFTER_FAILURES
+from models.learning.difficulty import Count, Held, fitted, pooled_shifts, shifted
 from models.learning.kinds import ANY, Kind
 
 DISCOUNT = 0.99
 CHILD_PRIOR_WEIGHT = 20.0  # 15-30 did alike on the recorded outcomes
 COST_PRIOR_WEIGHT = 5.0  # costs differ by kind of work far more than success does
-# By how much the log odds of success fall once one, two attempts of others have failed: the work
-# is harder than it looks. Measured by `benchmarks/routing/derive_priors.py`.
-LOG_ODDS_AFTER_FAILURES = (0.0, 1.6, 2.1)
 
 
 class Outcomes(NamedTuple):
@@ -153,17 +152,13 @@ class Posteriors:
         """Return the means once a narrower cell's own outcomes count.
 
         A parent's 0.767 worth 20 and 5 of 20 right here: (20 * 0.767 + 5) / 40 = 0.508. With
-        `pooled`, what the models met here together moves the parents' means first.
+        `pooled`, what the other models met here moves the parents' means first.
         """
         cells = {name: self.cells.get((name, level)) for name in means}
         if pooled:
-            seen = [
-                (cell.weight, cell.successes, means[name])
-                for name, cell in cells.items()
-                if cell is not None
-            ]
-            odds = pooled_shift(seen)
-            means = {name: shifted(mean, odds) for name, mean in means.items()}
+            seen = {n: (one.weight, one.successes) for n, one in cells.items() if one is not None}
+            shifts = pooled_shifts(seen, means)
+            means = {name: shifted(mean, shifts[name]) for name, mean in means.items()}
         return {
             name: mean
             if (cell := cells[name]) is None
@@ -193,6 +188,11 @@ class Posteriors:
                 for (model_id, kind), cell in sorted(self.cells.items())
             ],
         }  # fmt: skip
+
+
+def statistic(amount_usd: Decimal) -> float:
+    """Return an amount as a figure for comparisons; what is booked stays a Decimal."""
+    return float(amount_usd)
 
 
 def posteriors_from(document: dict[str, Any]) -> Posteriors:

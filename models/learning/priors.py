@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from models.learning.derived_priors import FAMILY_RATES, FAMILY_SOURCE, TIER_RATES
-from models.learning.posteriors import Belief
+from models.learning.posteriors import Belief, statistic
 from models.learning.public_priors import PUBLIC_SCORES
 from models.pricing import MTOK, TokenPrice
 from models.task_types import TASK_TYPES
@@ -55,7 +55,7 @@ def belief_in(
     cost = 0.0
     if price is not None:
         usd = price.prompt_usd * prompt_tokens + price.completion_usd * completion_tokens
-        cost = float(usd + price.request_usd)  # a statistic, see models/learning/posteriors.py
+        cost = statistic(usd + price.request_usd)
     return Belief(prior.success, prior.weight, cost)
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from models.learning.chains import STEPS_MAX, Ceiling, Verdict, planned_chain
+from models.learning.chains import NO_CEILING, STEPS_MAX, Ceiling, Verdict, planned_chain
 from models.learning.checks import TRUE_CHECK, Check
 from models.learning.kinds import ANY, Kind
 from models.learning.pareto import Option
-from models.learning.posteriors import Belief, Posteriors
+from models.learning.posteriors import Belief, Posteriors, statistic
 from models.learning.priorities import Aim, settled_order
 from models.learning.priors import belief_in
 from models.policy import Complexity, LearnedOrder, Policy
@@ -29,12 +29,9 @@ class Reordered(NamedTuple):
 
 
 def aim_of(policy: Policy, latency_ms_max: float | None = None) -> Aim:
-    """Return what a policy wants; a success is worth what it may cost, where nothing else is said.
-
-    The value is a weight in a comparison, not an amount of money that moves.
-    """
-    value = policy.success_value_usd or policy.max_cost_per_task
-    return Aim(float(value), latency_ms_max)
+    """Return what a policy wants; a success is worth what it may cost, if nothing else is said."""
+    value_usd = policy.success_value_usd or policy.max_cost_per_task
+    return Aim(statistic(value_usd), latency_ms_max)
 
 
 def beliefs_in(
@@ -48,9 +45,7 @@ def beliefs_in(
     }
 
 
-def options_for(
-    posteriors: Posteriors, kind: Kind, beliefs: Mapping[str, Belief]
-) -> list[Option]:
+def options_for(posteriors: Posteriors, kind: Kind, beliefs: Mapping[str, Belief]) -> list[Option]:
     """Return the models as options in a kind of work."""
     return [
         Option(model_id, found.success, found.cost_usd, found.latency_ms, found.evidence)
@@ -64,7 +59,8 @@ def chain_for(
     beliefs: Mapping[str, Belief],
     aim: Aim,
     check: Check = TRUE_CHECK,
-    ceiling: Ceiling = Ceiling(),
+    ceiling: Ceiling = NO_CEILING,
+    present: Sequence[str] = (),
 ) -> Verdict:
     """Return the best chain for a kind of work, or the single call that none beats."""
     later = [
@@ -75,7 +71,8 @@ def chain_for(
     def after(model_id: str, failed_before: int) -> float:
         return later[failed_before - 1][model_id].success
 
-    return planned_chain(options_for(posteriors, kind, beliefs), after, check, aim, ceiling)
+    return planned_chain(options_for(posteriors, kind, beliefs), after, check, aim, ceiling,
+                         present)  # fmt: skip
 
 
 def reordered(
@@ -98,20 +95,25 @@ def reordered(
     orders = {(one.task_type, one.complexity): one for one in policy.orders}
     moves = []
     for kind in kinds:
-        place = (kind.task_type, None if kind.complexity == ANY else Complexity(kind.complexity))
         beliefs = beliefs_in(policy, cards, kind.task_type)
         if not beliefs:
             continue
         made = _order(policy, posteriors, kind, beliefs, aim, check)
-        before = orders.get(place) or _unlearned(policy, made)
-        if made.models[0] != before.models[0] or made.escalates != before.escalates or (
-            made.escalates and made.models != before.models
-        ):  # fmt: skip
+        place = (made.task_type, made.complexity)
+        before = orders.get(place)
+        if _moves(made, before or _unlearned(policy, made)):
             moves.append(made.note())
             orders[place] = made
-        elif place in orders:
+        elif before is not None:
             orders[place] = made.model_copy(update={"reason": before.reason})
     return Reordered(policy.model_copy(update={"orders": tuple(orders.values())}), tuple(moves))
+
+
+def _moves(made: LearnedOrder, before: LearnedOrder) -> bool:
+    """Say whether requests go elsewhere: the first choice or the chain is another one."""
+    if made.escalates != before.escalates or made.models[0] != before.models[0]:
+        return True
+    return made.escalates and made.models != before.models
 
 
 def _order(
@@ -120,8 +122,10 @@ def _order(
 ) -> LearnedOrder:  # fmt: skip
     complexity = None if kind.complexity == ANY else Complexity(kind.complexity)
     if check is not None:
-        ceiling = Ceiling(float(policy.max_cost_per_task))
-        verdict = chain_for(posteriors, kind, beliefs, aim, check, ceiling)
+        ceiling = Ceiling(statistic(policy.max_cost_per_task))
+        held = policy.order_for(kind.task_type, complexity or policy.complexity)
+        chain = held.models if held is not None and held.escalates else ()
+        verdict = chain_for(posteriors, kind, beliefs, aim, check, ceiling, chain)
         if verdict.worth_it:
             return LearnedOrder(
                 task_type=kind.task_type, complexity=complexity, models=verdict.chain.models,

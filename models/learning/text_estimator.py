@@ -15,10 +15,12 @@ from math import exp, log, sqrt
 from random import Random
 from typing import Any, NamedTuple
 
-from models.learning.text_features import SHAPE_COUNT, hashed_words, read_part, shape_of
+from models.learning.text_features import SHAPE_COUNT, Words, hashed_words, read_part, shape_of
 
 EPOCHS, STEP, SHAPE_STEP = 4, 0.05, 0.015
+PAIR_SHARE = 0.5  # how loud a pair of words is beside a word
 EXAMPLES_MIN = 50
+SPREAD_MIN = 1e-6  # below it a count is the same in all prompts, but for rounding
 
 
 class TextExample(NamedTuple):
@@ -29,7 +31,7 @@ class TextExample(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    buckets: list[int]
+    found: Words
     shape: list[float]
     outcomes: Mapping[str, float]
 
@@ -42,10 +44,9 @@ class ModelWeights:
     shape: tuple[float, ...]
     words: dict[int, float]
 
-    def probability(self, buckets: Sequence[int], shape: Sequence[float]) -> float:
+    def probability(self, found: Words, shape: Sequence[float]) -> float:
         """Return P(success) for these features."""
-        weight = self.words.get
-        total = sum([weight(bucket, 0.0) for bucket in buckets]) / sqrt(len(buckets) or 1)
+        total = _said(self.words, found) * _loudness(found)
         total += sum([a * b for a, b in zip(self.shape, shape, strict=True)])
         return _logistic(total + self.start)
 
@@ -62,9 +63,9 @@ class TextEstimator:
     def estimate(self, text: str) -> dict[str, float]:
         """Return P(success) of every model."""
         part = read_part(text)
-        buckets = hashed_words(part)
+        found = hashed_words(part)
         shape = _scaled(shape_of(part), self.means, self.spreads)
-        return {name: one.probability(buckets, shape) for name, one in self.models.items()}
+        return {name: one.probability(found, shape) for name, one in self.models.items()}
 
     def gain(self, text: str, *, weak: str, strong: str) -> float:
         """Return by how much likelier the strong model is to succeed than the weak one."""
@@ -118,8 +119,8 @@ def trained_estimator(examples: Iterable[TextExample], seed: int = 0) -> TextEst
     means = tuple(sum(column) / len(column) for column in columns)
     spreads = tuple(_spread(column, mean) for column, mean in zip(columns, means, strict=True))
     seen = [
-        _Seen(buckets, _scaled(shape, means, spreads), outcomes)
-        for (buckets, outcomes), shape in zip(rows, shapes, strict=True)
+        _Seen(found, _scaled(shape, means, spreads), outcomes)
+        for (found, outcomes), shape in zip(rows, shapes, strict=True)
     ]
     names = sorted({name for one in seen for name in one.outcomes})
     models = {name: _fitted(name, seen, seed) for name in names}
@@ -150,19 +151,31 @@ class _Fit:
 
     def step(self, one: _Seen, outcome: float) -> None:
         words, moved = self.words, self._moved
-        scale = 1.0 / sqrt(len(one.buckets) or 1)
-        total = self.start + scale * sum([words.get(bucket, 0.0) for bucket in one.buckets])
+        loudness = _loudness(one.found)
+        total = self.start + loudness * _said(words, one.found)
         total += sum([a * b for a, b in zip(self.shape, one.shape, strict=True)])
         error = _logistic(total) - outcome
-        pull = error * scale
-        for bucket in one.buckets:
-            squares = moved[bucket] = moved.get(bucket, 1e-8) + pull * pull
-            words[bucket] = words.get(bucket, 0.0) - STEP * pull / sqrt(squares)
+        for buckets, share in ((one.found.single, 1.0), (one.found.paired, PAIR_SHARE)):
+            pull = error * loudness * share
+            for bucket in buckets:
+                squares = moved[bucket] = moved.get(bucket, 1e-8) + pull * pull
+                words[bucket] = words.get(bucket, 0.0) - STEP * share * pull / sqrt(squares)
         for number, amount in enumerate(one.shape):
             slope = error * amount
             self._shape_moved[number] += slope * slope
             self.shape[number] -= SHAPE_STEP * slope / sqrt(self._shape_moved[number])
         self.start -= 0.01 * error
+
+
+def _said(weights: Mapping[int, float], found: Words) -> float:
+    weight = weights.get
+    singles = sum([weight(bucket, 0.0) for bucket in found.single])
+    return singles + PAIR_SHARE * sum([weight(bucket, 0.0) for bucket in found.paired])
+
+
+def _loudness(found: Words) -> float:
+    """Return the factor that makes long prompts no louder than short ones."""
+    return 1.0 / sqrt(len(found.single) + PAIR_SHARE**2 * len(found.paired) or 1.0)
 
 
 def _scaled(
@@ -175,7 +188,8 @@ def _scaled(
 
 
 def _spread(column: Sequence[float], mean: float) -> float:
-    return sqrt(sum((amount - mean) ** 2 for amount in column) / len(column)) or 1.0
+    spread = sqrt(sum((amount - mean) ** 2 for amount in column) / len(column))
+    return spread if spread > SPREAD_MIN else 1.0
 
 
 def _logistic(total: float) -> float:

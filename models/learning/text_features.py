@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from math import log1p
+from typing import NamedTuple
 from zlib import crc32
 
 # Instructions stand at the ends, and the time of a decision must not grow with the prompt.
@@ -40,11 +42,21 @@ def read_part(text: str) -> str:
     return f"{text[:HEAD_CHARS]}\n{text[-TAIL_CHARS:]}"
 
 
-def hashed_words(text: str) -> list[int]:
-    """Return the distinct buckets of the words and word pairs of a text, sorted."""
+class Words(NamedTuple):
+    """The distinct buckets of a text's words, and of its pairs of words in a row, sorted."""
+
+    single: tuple[int, ...]
+    paired: tuple[int, ...]
+
+
+def hashed_words(text: str) -> Words:
+    """Return the buckets of the words and word pairs of a text."""
     words = _WORD.findall(text.lower())
-    keys = {*words, *map(" ".join, pairwise(words))}
-    return sorted({crc32(key.encode("utf-8", "replace")) % BUCKETS for key in keys})
+    return Words(_buckets(words), _buckets(map(" ".join, pairwise(words))))
+
+
+def _buckets(keys: Iterable[str]) -> tuple[int, ...]:
+    return tuple(sorted({crc32(key.encode("utf-8", "replace")) % BUCKETS for key in set(keys)}))
 
 
 def shape_of(text: str) -> tuple[float, ...]:
