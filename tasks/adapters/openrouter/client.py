@@ -22,6 +22,7 @@ from tasks.adapters.openrouter.calls import ChatCall, chat_document, prompt_text
 from tasks.adapters.openrouter.catalogue import cards_from
 from tasks.adapters.openrouter.error_body import read_error
 from tasks.adapters.openrouter.failures import Refusal, failure_of
+from tasks.adapters.openrouter.spread import SpreadTransport
 from tasks.adapters.openrouter.streaming import StreamReader
 from tasks.adapters.openrouter.strict_json import MalformedJson, parse_document
 from tasks.adapters.openrouter.transport import Answer, Order, Timeouts, opened
@@ -66,8 +67,12 @@ class OpenRouterClient:
         self._timeouts = timeouts or Timeouts()
         self._now = now
         self._owns_http = http is None
+        trust_env = not self._base.plain
         self._http = http or httpx.AsyncClient(
-            limits=LIMITS, follow_redirects=False, trust_env=not self._base.plain
+            transport=SpreadTransport(LIMITS, trust_env=trust_env),
+            limits=LIMITS,
+            follow_redirects=False,
+            trust_env=trust_env,
         )
 
     def __repr__(self) -> str:
