@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 
 from models.errors import PortTaken
@@ -9,12 +11,18 @@ from models.errors import PortTaken
 LOOPBACK = "127.0.0.1"
 
 
+# Below the range that Linux gives to outgoing connections (32768 to 60999): such a port could be
+# taken between the look and the use, which for a Prefect server are seconds apart.
+RANGE = range(20_000, 32_000)
+
+
 def free_port() -> int:
     """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in random.sample(RANGE, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
+    raise PortTaken(f"no port of {LOOPBACK} is free between {RANGE.start} and {RANGE.stop}")
 
 
 def demand_free(port: int, *, host: str = LOOPBACK) -> int:

@@ -75,17 +75,31 @@ def running_prefect_server(
     settings: Settings, postgres: PostgresServer, *, port: int = 0
 ) -> Iterator[str]:
     """Run a Prefect server on loopback over the embedded PostgreSQL; yield its API URL."""
+    _migrate_once(settings.prefect_home, server_environment(settings, postgres, port))
     port = demand_free(port)
     environment = server_environment(settings, postgres, port)
-    _migrate_once(settings.prefect_home, environment)
     log_file = settings.prefect_home / f"server-{port}.log"
-    with running_child(
-        "prefect", server_arguments(port), environment=environment, log_file=log_file
-    ) as process:
-        api_url = f"http://{LOOPBACK}:{port}/api"
-        _wait_until_healthy(api_url, process, log_file)
+    api_url = f"http://{LOOPBACK}:{port}/api"
+    with contextlib.ExitStack() as stack:
+        with _first_start_alone(settings.prefect_home):
+            child = running_child(
+                "prefect", server_arguments(port), environment=environment, log_file=log_file
+            )
+            _wait_until_healthy(api_url, stack.enter_context(child), log_file)
         yield api_url
     log_file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _first_start_alone(prefect_home: Path) -> Iterator[None]:
+    """Let one process at a time start a first server.
+
+    Prefect 3.8 registers its block types then, and a server that loses the race for that ends.
+    """
+    with (prefect_home / "first-start.lock").open("w") as lock:
+        if not (prefect_home / "memo_store.toml").exists():  # Prefect's note that it is done
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _migrate_once(prefect_home: Path, environment: dict[str, str]) -> None:
