@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import mul
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ def area(points: Sequence[Point], low: Point, high: Point) -> float:
     cuts = sorted({low.cost_usd, high.cost_usd, *(c.cost_usd for c in corners)})
     cuts = [cost for cost in cuts if low.cost_usd <= cost <= high.cost_usd]
     total = 0.0
-    for left, right in zip(cuts, cuts[1:], strict=False):
+    for left, right in pairwise(cuts):
         total += (right - left) * (success_at(corners, left) + success_at(corners, right)) / 2
     return total / (high.cost_usd - low.cost_usd)
 
@@ -47,7 +47,7 @@ def success_at(corners: Sequence[Point], cost_usd: float) -> float:
     """Return the hull's success at a cost; beyond its ends that of the nearest corner."""
     if cost_usd <= corners[0].cost_usd:
         return corners[0].success
-    for left, right in zip(corners, corners[1:], strict=False):
+    for left, right in pairwise(corners):
         if cost_usd <= right.cost_usd:
             share = (cost_usd - left.cost_usd) / (right.cost_usd - left.cost_usd)
             return left.success + share * (right.success - left.success)
@@ -58,7 +58,7 @@ def cost_at(corners: Sequence[Point], success: float) -> float | None:
     """Return the least cost at which the hull reaches a success, None when it never does."""
     if corners[0].success >= success:
         return corners[0].cost_usd
-    for left, right in zip(corners, corners[1:], strict=False):
+    for left, right in pairwise(corners):
         if right.success >= success:
             share = (success - left.success) / (right.success - left.success)
             return left.cost_usd + share * (right.cost_usd - left.cost_usd)
@@ -105,10 +105,11 @@ class Ranking:
     def gap_recovered(self, weights: Sequence[float]) -> float:
         """Return APGR: the mean share of the gap between the models over all shares of calls."""
         held, total = self._held.of(weights)
-        gains = list(map(mul, held, self._gain))
+        gains: list[float] = list(map(mul, held, self._gain))
         gap = sum(gains)
-        after = sum(map(mul, held, accumulate(gains)))
-        return (after - sum(map(mul, held, gains)) / 2) / total / gap
+        after: float = sum(map(mul, held, accumulate(gains)))
+        half: float = sum(map(mul, held, gains)) / 2
+        return (after - half) / total / gap
 
     def calls_needed(self, share: float) -> float:
         """Return CPT: which share of strong calls recovers this share of the gap."""

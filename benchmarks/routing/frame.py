@@ -17,8 +17,9 @@ Always = Callable[[str, Sequence[int]], PointOf]
 
 
 class Threshold(NamedTuple):
-    """A setting that the dev part chose: its share of the best single model's cost on the test
-    part, and its success minus that model's.
+    """A setting that the dev part chose, on the test part.
+
+    Its share of the best single model's cost, and its success minus that model's.
     """
 
     cost_share: Measured

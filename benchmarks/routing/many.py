@@ -9,11 +9,12 @@ from benchmarks.routing.curves import Held, Point, weighted_point
 from benchmarks.routing.datasets import Dataset
 from benchmarks.routing.frame import Frame, ManyRow, PointOf
 from benchmarks.routing.product import Classifier, Router, kinds_of, table
-from benchmarks.routing.splits import Split, split
+from benchmarks.routing.splits import Split, splits_of
 from benchmarks.routing.statistics import bootstrap
 
 # Values of a success in USD, from where only price counts to where it hardly does.
 VALUES = tuple(10 ** (exponent / 8) for exponent in range(-34, 17))
+
 
 @dataclass(slots=True)
 class Method:
@@ -77,8 +78,7 @@ class _Choices:
 
 def measure_many(data: Dataset, seeds: int) -> ManyResult:
     """Return every method and baseline on a data set."""
-    choices, splits = _Choices(data), [split(data.cases, seed) for seed in range(seeds)]
-    splits = [one for one in splits if one.train and one.dev and one.test]
+    choices, splits = _Choices(data), splits_of(data.cases, seeds)
     draws = bootstrap(len(data.cases))
     methods, accuracy = _learned_methods(choices, splits)
     fixed = _baselines(choices, splits)
@@ -116,31 +116,35 @@ _TABLES = {
 }
 
 
-def _curves_of(choices: _Choices, one: Split) -> list[tuple[list[PointOf], list[PointOf]]]:
-    data = choices.data
-    made = [
-        tuple([choices.always(name, places) for name in data.models]
-              for places in (one.dev, one.test))
-    ]  # fmt: skip
-    for types, by_complexity in _TABLES.values():
-        classes = Classifier(data, types, one.train)
-        learned = table(data, one.train, classes, by_complexity=by_complexity)
-        kinds = kinds_of(classes, one.train, by_complexity=by_complexity)
-        settings: tuple[list[PointOf], list[PointOf]] = ([], [])
-        router, before = Router(data, 1.0), None
-        for value in VALUES:
-            router = Router(data, value)
-            router.learn(learned, kinds)
-            firsts = [order.models[0] for order in router.policy.orders]
-            if firsts == before:
-                continue
+Settings = tuple[list[PointOf], list[PointOf]]
+"""The points of a method's settings on the dev part, and on the test part."""
+
+
+def _curves_of(choices: _Choices, one: Split) -> list[Settings]:
+    singles = (
+        [choices.always(name, one.dev) for name in choices.data.models],
+        [choices.always(name, one.test) for name in choices.data.models],
+    )
+    tables = (_table_settings(choices, one, *made) for made in _TABLES.values())
+    return [singles, *tables]
+
+
+def _table_settings(choices: _Choices, one: Split, types: str, by_complexity: bool) -> Settings:
+    """Return one setting for every value at which some kind's first choice changes."""
+    classes = Classifier(choices.data, types, one.train)
+    learned = table(choices.data, one.train, classes, by_complexity=by_complexity)
+    kinds = kinds_of(classes, one.train, by_complexity=by_complexity)
+    settings: Settings = ([], [])
+    before: list[str] = []
+    for value in VALUES:
+        router = Router(choices.data, value)
+        router.learn(learned, kinds)
+        firsts = [order.models[0] for order in router.policy.orders]
+        if firsts != before:
             before = firsts
             for held, places in zip(settings, (one.dev, one.test), strict=True):
-                held.append(
-                    choices.point_of(places, lambda place, r=router: r.choice(classes.of(place)))
-                )
-        made.append(settings)
-    return made
+                held.append(choices.point_of(places, router.chooser(classes)))
+    return settings
 
 
 def _baselines(choices: _Choices, splits: Sequence[Split]) -> dict[str, list[PointOf]]:

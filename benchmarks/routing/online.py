@@ -69,11 +69,8 @@ class Learner:
         order = self.router.policy.order_for(found.task_type, found.complexity)
         plan = self.router.plan(found)
         steps = [candidate.model_id for candidate in plan.candidates]
-        if order is None or not order.escalates:
-            steps = steps[:1]
-        else:
-            steps = steps[: len(order.models)]
-        return self._attempt(number, case, kind, steps)
+        planned = len(order.models) if order is not None and order.escalates else 1
+        return self._attempt(number, case, kind, steps[:planned])
 
     def _attempt(self, number: int, case: Case, kind: Kind, steps: Sequence[str]) -> Served:
         """Ask one model after the other until the check accepts; the last answer is served."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks.routing.curves import Ranking
 from benchmarks.routing.datasets import STRONG, WEAK, Case, pair
-from benchmarks.routing.splits import bucket, by_task, first_of, split
+from benchmarks.routing.splits import bucket, by_task, first_of, splits_of
 from benchmarks.routing.statistics import Measured, bootstrap, measured
 from models.learning.kinds import Kind
 from models.learning.posteriors import Belief, Outcomes, Posteriors
@@ -46,12 +46,10 @@ Parts = list[tuple[list[int], list[int]]]
 
 
 def _parts(cases: Sequence[Case], seeds: int, labels: int) -> Parts:
-    made = []
-    for seed in range(seeds):
-        found = split(cases, seed)
-        train = found.train or found.dev
-        made.append((first_of(train, cases, labels, seed), list(found.test)))
-    return made
+    return [
+        (first_of(found.train, cases, labels, seed), list(found.test))
+        for seed, found in enumerate(splits_of(cases, seeds))
+    ]
 
 
 def _unseen(cases: Sequence[Case], seeds: int) -> Parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 from benchmarks.routing.catalogue import READ_AT
@@ -119,6 +119,10 @@ class Router:
     def choice(self, found: Classification) -> str:
         """Return the model that is asked first."""
         return self.plan(found).candidates[0].model_id
+
+    def chooser(self, classes: Classifier) -> Callable[[int], str]:
+        """Return the first choice by the place of a case."""
+        return lambda place: self.choice(classes.of(place))
 
     def snapshot(self, found: Classification, features: RequestFeatures) -> Snapshot:
         """Return what the selection depends on; money is plenty, every price known."""

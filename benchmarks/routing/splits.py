@@ -9,6 +9,8 @@ from typing import NamedTuple
 from benchmarks.routing.datasets import Case
 
 TRAIN_BELOW, DEV_BELOW = 50, 70
+TRAIN_SHARE_MIN, DEV_SHARE_MIN, TEST_SHARE_MIN = 0.3, 0.1, 0.1
+TRIES = 20
 
 
 class Split(NamedTuple):
@@ -33,6 +35,20 @@ def split(cases: Sequence[Case], seed: int) -> Split:
         number = bucket(case.key, seed)
         parts[(number >= TRAIN_BELOW) + (number >= DEV_BELOW)].append(place)
     return Split(*(tuple(part) for part in parts))
+
+
+def splits_of(cases: Sequence[Case], seeds: int) -> list[Split]:
+    """Return so many splits, the plain one first, those with a part that is nearly empty left out.
+
+    A folder may hold nothing but prompts kept back, which the plain split puts into one part.
+    """
+    made = (split(cases, seed) for seed in range(TRIES))
+    return [one for one in made if _is_usable(one, len(cases))][:seeds]
+
+
+def _is_usable(one: Split, size: int) -> bool:
+    shares = (TRAIN_SHARE_MIN, DEV_SHARE_MIN, TEST_SHARE_MIN)
+    return all(len(part) >= share * size for part, share in zip(one, shares, strict=True))
 
 
 def first_of(places: Sequence[int], cases: Sequence[Case], count: int, seed: int) -> list[int]:
