@@ -87,8 +87,12 @@ def _attempts(result: RoutingResult) -> str:
         for number, attempt in numbered
     ]
     made = "## Attempts\n\n" + table(("#", "Model", "Outcome", "Cost", "Held", "Time"), rows)
-    # below the table: beside it a long error would be cut off at the page's edge
-    errors = [f"{number}: {attempt.error}" for number, attempt in numbered if attempt.error]
+    # Below the table, where a long error is not cut off, unless the reasons have it already.
+    errors = [
+        f"{number}: {attempt.error}"
+        for number, attempt in numbered
+        if attempt.error and f"{attempt.model}: {attempt.error}" not in result.reasons
+    ]
     return "\n\n".join([made, *(f"- attempt {escaped(error)}" for error in errors)])
 
 

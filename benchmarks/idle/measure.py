@@ -50,10 +50,8 @@ def part_of(pid: int, up_pid: int, home: Path) -> str | None:
         parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
     except OSError:
         return None
-    family = (
-        parent == str(up_pid) or str(home) in command or f"SWITCHYARD_HOME={home}" in environment
-    )
-    if not family:
+    named = str(home) in command or f"SWITCHYARD_HOME={home}" in environment
+    if not named and parent not in (str(up_pid), postmaster_pid(home)):
         return None
     return next((name for words, name in PARTS if words in command), None)
 

@@ -18,7 +18,7 @@ WORKER_START_S = 300.0  # it waits for the server, whose database may be new
 WORKER_STOP_S = 60.0  # it drains for 30 s and hands the rest back
 LOG_FORMAT = "%(levelname)-7s %(message)s"
 # One line of the log already has the time and the part's name.
-CHILD_ENVIRONMENT = idle.ANY_PROCESS | {
+CHILD_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "NO_COLOR": "1",
     "PREFECT_LOGGING_COLORS": "false",
@@ -44,7 +44,7 @@ class Choice:
 
 def child_environment() -> dict[str, str]:
     """Return this process's environment, which names every address, for a child."""
-    return dict(os.environ) | CHILD_ENVIRONMENT
+    return idle.ANY_PROCESS | dict(os.environ) | CHILD_ENVIRONMENT
 
 
 def simulator_part(settings: Settings, port: int) -> Part:
@@ -66,7 +66,10 @@ def prefect_part(settings: Settings, postgres: PostgresServer, port: int) -> Par
         name="prefect",
         module="prefect",
         arguments=server_arguments(port),
-        environment=server_environment(settings, postgres, port) | idle.SERVER | CHILD_ENVIRONMENT,
+        environment=idle.ANY_PROCESS
+        | idle.SERVER
+        | server_environment(settings, postgres, port)
+        | CHILD_ENVIRONMENT,
         probe=answers(f"http://{LOOPBACK}:{port}/api/health"),
         needs=("migrate",),
         quiet_until_ready=True,  # its banner says less than our own summary

@@ -29,7 +29,7 @@ from deployments.postgres import PostgresServer
 from deployments.simulator import RunningSimulator, SimulatorConfig, running_simulator
 
 COMPOSE = Path(__file__).parents[2] / "compose.yaml"
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 needs_redis = pytest.mark.skipif(
     shutil.which("redis-server") is None or find_spec("prefect_redis") is None,
     reason="SCALE-OUT NOT TESTED: needs redis-server (apt-get install redis-server), prefect-redis",
@@ -165,8 +165,10 @@ def running_redis(folder: Path) -> Iterator[int]:
     port = free_port()
     arguments = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     with subprocess.Popen([*arguments, "--dir", str(folder)], stdout=subprocess.DEVNULL) as redis:
-        yield port
-        redis.terminate()
+        try:
+            yield port
+        finally:
+            redis.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +203,13 @@ def start_all(cluster: Cluster) -> None:
     for number, port in enumerate(cluster.ports):
         serve = ("prefect", "server", "start", "--port", str(port), "--no-services")
         cluster.start(f"server{number}", *serve)
+        # Two that start on an empty database at once both register Prefect's block types, and one
+        # of them ends: compose.yaml starts it again.
+        cluster.until_healthy(number)
     cluster.start("services", "prefect", "server", "services", "start")
     cluster.start("deploy", "deployments.cli", "deploy", server=0)
     cluster.finish("deploy")
     for number in (0, 1):
-        cluster.until_healthy(number)
         name = f"worker{number}"
         cluster.start(
             name, "deployments.cli", "worker", "--name", name, "--limit", "4", server=number
@@ -215,7 +219,7 @@ def start_all(cluster: Cluster) -> None:
 
 
 @needs_redis
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_two_workers_on_two_servers_share_the_runs_and_pay_each_once(cluster: Cluster) -> None:
     prompts = [f"Is service {number} up?" for number in range(24)]
     runs = cluster.trigger(prompts[:12], server=0) + cluster.trigger(prompts[12:], server=1)
@@ -227,7 +231,7 @@ def test_two_workers_on_two_servers_share_the_runs_and_pay_each_once(cluster: Cl
 
 
 @needs_redis
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_runs_go_on_when_one_of_two_servers_is_killed(cluster: Cluster) -> None:
     paid_before = len(cluster.simulator.charges)
     cluster.processes["server0"].send_signal(signal.SIGKILL)
