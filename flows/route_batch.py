@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +11,14 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 
-from flows.batch import work_through
+from flows.batch import Report, work_through
 from models.batch import BatchCounts
 from models.money import plain
 from tasks.batch_steps import batch_run
 from tasks.route_chunk import route_chunk
 from tasks.steps import shared_runtime
+
+REPORT_S = 2.0
 
 
 @flow(name="route-batch", retries=0, persist_result=True, validate_parameters=True)
@@ -41,14 +44,27 @@ async def route_batch(
             run.counts().share * 100, key="batch", description=in_words(run.counts())
         )
 
-        async def report(counts: BatchCounts) -> None:
+        async def show(counts: BatchCounts) -> None:
             await aupdate_progress_artifact(
                 progress, counts.share * 100, description=in_words(counts)
             )
 
-        counts = await work_through(run, route_chunk, report)
-        await report(counts)
+        counts = await work_through(run, route_chunk, at_most_every(REPORT_S, show))
+        await show(counts)
     return final_state(counts)
+
+
+def at_most_every(seconds: float, show: Report) -> Report:
+    """Return a report that passes on what comes at least `seconds` after the last one."""
+    shown_s = time.monotonic()
+
+    async def report(counts: BatchCounts) -> None:
+        nonlocal shown_s
+        if time.monotonic() - shown_s >= seconds:
+            shown_s = time.monotonic()
+            await show(counts)
+
+    return report
 
 
 def in_words(counts: BatchCounts) -> str:

@@ -1,7 +1,7 @@
 """Spreads requests over a few connection pools.
 
 httpcore looks at every connection of a pool, sockets included, each time a request begins or ends:
-with 32 busy connections that doubles the time of a request, with 64 it trebles it. Eight pools of
+with 32 busy connections that doubles the time of a request, with 64 it trebles it. Sixteen pools of
 a few connections each stay cheap.
 """
 
@@ -12,7 +12,7 @@ from types import TracebackType
 
 import httpx
 
-POOLS = 8
+POOLS = 16
 
 
 class SpreadTransport(httpx.AsyncBaseTransport):

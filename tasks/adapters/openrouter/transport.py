@@ -148,19 +148,38 @@ async def opened(
     left_s = order.until - asyncio.get_running_loop().time()
     if left_s <= 0:
         raise NeverSent("the deadline had passed before sending")
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type(NeverSent),
-        wait=wait_random_exponential(multiplier=RETRY_WAIT_S, max=RETRY_WAIT_S_MAX),
-        stop=stop_after_attempt(TRIES_MAX) | stop_before_delay(left_s),
-        before_sleep=_log_retry,
-        reraise=True,
-    )
-    response: httpx.Response = await retrying(_send, http, order, timeouts)
+    try:
+        response = await _send(http, order, timeouts)
+    except NeverSent as failure:
+        response = await _sent_again(failure, http, order, timeouts)
     answer = Answer(response, order.until)
     try:
         yield answer
     finally:
         await answer.close()
+
+
+async def _sent_again(
+    failure: NeverSent, http: httpx.AsyncClient, order: Order, timeouts: Timeouts
+) -> httpx.Response:
+    """Go on after a first try that failed; apart from it, because tenacity costs 0.1 ms a call."""
+    failures = [failure]
+
+    async def tried() -> httpx.Response:
+        if failures:
+            raise failures.pop()
+        return await _send(http, order, timeouts)
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(NeverSent),
+        wait=wait_random_exponential(multiplier=RETRY_WAIT_S, max=RETRY_WAIT_S_MAX),
+        stop=stop_after_attempt(TRIES_MAX)
+        | stop_before_delay(order.until - asyncio.get_running_loop().time()),
+        before_sleep=_log_retry,
+        reraise=True,
+    )
+    response: httpx.Response = await retrying(tried)
+    return response
 
 
 async def _send(http: httpx.AsyncClient, order: Order, timeouts: Timeouts) -> httpx.Response:
