@@ -18,5 +18,3 @@ SERVER_LOOPS = {
 # Truth lives in the ledger; Prefect's events only show what happened lately.
 SERVER_RETENTION = {"PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P3D"}
 SERVER = SERVER_LOOPS | SERVER_RETENTION
-# glibc gives every thread an arena of its own and keeps what it freed.
-ANY_PROCESS = {"MALLOC_ARENA_MAX": "2"}

@@ -44,7 +44,7 @@ class Choice:
 
 def child_environment() -> dict[str, str]:
     """Return this process's environment, which names every address, for a child."""
-    return idle.ANY_PROCESS | dict(os.environ) | CHILD_ENVIRONMENT
+    return dict(os.environ) | CHILD_ENVIRONMENT
 
 
 def simulator_part(settings: Settings, port: int) -> Part:
@@ -66,10 +66,7 @@ def prefect_part(settings: Settings, postgres: PostgresServer, port: int) -> Par
         name="prefect",
         module="prefect",
         arguments=server_arguments(port),
-        environment=idle.ANY_PROCESS
-        | idle.SERVER
-        | server_environment(settings, postgres, port)
-        | CHILD_ENVIRONMENT,
+        environment=idle.SERVER | server_environment(settings, postgres, port) | CHILD_ENVIRONMENT,
         probe=answers(f"http://{LOOPBACK}:{port}/api/health"),
         needs=("migrate",),
         quiet_until_ready=True,  # its banner says less than our own summary

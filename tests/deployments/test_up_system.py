@@ -170,7 +170,7 @@ def test_prefect_pages_ask_the_port_that_the_server_listens_on(running: dict[str
 def test_prefect_schedules_runs_of_the_deployments_with_a_schedule(
     running: dict[str, Any],
 ) -> None:
-    """With SQLAlchemy 2.1 Prefect 3.8's scheduler fails at every round, and only its log says so."""
+    """With SQLAlchemy 2.1 Prefect 3.8's scheduler fails every time, and only its log says so."""
     wanted = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
 
     def scheduled() -> set[str]:
