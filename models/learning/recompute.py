@@ -69,6 +69,7 @@ def chain_for(
     ]
 
     def after(model_id: str, failed_before: int) -> float:
+        """Return P(success) of what is left."""
         return later[failed_before - 1][model_id].success
 
     return planned_chain(options_for(posteriors, kind, beliefs), after, check, aim, ceiling,

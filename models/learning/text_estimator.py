@@ -150,6 +150,7 @@ class _Fit:
         self._shape_moved = [1e-8] * SHAPE_COUNT
 
     def step(self, one: _Seen, outcome: float) -> None:
+        """Move the weights by one outcome."""
         words, moved = self.words, self._moved
         loudness = _loudness(one.found)
         total = self.start + loudness * _said(words, one.found)
