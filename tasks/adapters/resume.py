@@ -48,6 +48,7 @@ async def finished_attempt(opened: Runtime, decision_id: UUID) -> tuple[Completi
             return await await_other_owner(opened, attempt), len(attempts)
         except UpstreamFailed:
             continue
+    attempts = await opened.ledger.attempts(decision_id)  # a sweep may have made some unknown
     if any(attempt.state is AttemptState.UNKNOWN for attempt in attempts):
         await reconcile_unknown(opened.ledger, opened.upstream)
     return None, len(attempts)
