@@ -28,6 +28,11 @@ CONNECTIONS = (1, 8, 32)
 CHAT = "/v1/chat/completions"
 MODEL = "openai/gpt-4o-mini"
 START_TIMEOUT_S = 240.0
+LITELLM = {
+    "LITELLM_LOG": "ERROR",
+    # it starts without a key only when told so; Switchyard on loopback asks for none either
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+}
 
 
 @dataclass
@@ -40,6 +45,7 @@ class Contender:
     port: int
     start_s: float = 0.0
     memory_mb: float = 0.0
+    cpu_ms: float = 0.0
     rates: dict[int, list[float]] = field(default_factory=dict)
     latencies_ms: dict[int, list[float]] = field(default_factory=dict)
 
@@ -108,6 +114,20 @@ def tree_memory_mb(pid: int) -> float:
     return own + sum(tree_memory_mb(int(child)) for child in children)
 
 
+def cpu_s(pid: int, folder: Path) -> float:
+    """Return the CPU time of a process, its children, and the PostgreSQL that it has started."""
+    total = 0.0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            home = os.readlink(process / "cwd").startswith(str(folder))
+        except OSError:  # gone meanwhile
+            continue
+        if home or int(process.name) == pid or int(fields[1]) == pid:
+            total += sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
 def load(url: str, connections: int, seconds: int) -> tuple[float, float]:
     """Return requests per second and median latency; raises when anything but 200 came."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
@@ -143,7 +163,7 @@ def contenders(arguments: argparse.Namespace, folder: Path) -> list[Contender]:
         return [ours]
     port = arguments.port + 2
     command = [arguments.litellm, "--config", str(config), "--port", str(port)]
-    theirs = Contender("litellm (no database)", command, {"LITELLM_LOG": "ERROR"}, port)
+    theirs = Contender("litellm (no database)", command, LITELLM, port)
     return [ours, theirs]
 
 
@@ -169,8 +189,12 @@ def measure(arguments: argparse.Namespace) -> None:
         for connections in CONNECTIONS:
             floor[connections] = load(stub_url, connections, 3)[1]
             for _ in range(arguments.rounds):
-                for one in found:
+                for one, pid in zip(found, pids, strict=True):
+                    before = cpu_s(pid, folder / "home" if one is found[0] else folder / "none")
                     rate, latency_ms = load(one.url, connections, arguments.seconds)
+                    after = cpu_s(pid, folder / "home" if one is found[0] else folder / "none")
+                    if connections == 8:
+                        one.cpu_ms = (after - before) * 1000 / (rate * arguments.seconds)
                     one.rates.setdefault(connections, []).append(rate)
                     one.latencies_ms.setdefault(connections, []).append(latency_ms)
         for one, pid in zip(found, pids, strict=True):

@@ -34,13 +34,13 @@ def create_application(state: ApiState) -> ASGIApp:
     )
     app.state.api = state
     for router in (
+        chat,  # first: routes are tried in order, and this is the busiest
         tasks,
         decisions,
         budgets,
         policies,
         reports,
         health,
-        chat,
         page,
     ):
         app.include_router(router)

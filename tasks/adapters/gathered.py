@@ -6,18 +6,20 @@ caller takes the plain ones: its decision must be visible to a second arrival fr
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import orjson
+from psycopg import OperationalError
 from psycopg.types.json import Jsonb
 
 from models.attempt import Bill, Rejected, Reserved, Uncovered
 from models.completion import Completion
 from models.decision import Arrival, AttemptOrder, Caller, Ending
-from models.errors import NeverSent
+from models.errors import DatabaseFailed, NeverSent
 from models.money import parse_usd
 from models.plan import Plan
 from models.request import RoutingRequest
@@ -30,6 +32,7 @@ from tasks.adapters.alerts import after_settlement
 from tasks.adapters.booking import Holding, bill_of, book_answer, finish
 from tasks.adapters.fresh import FreshReads
 from tasks.adapters.ledger.gathered import Sent
+from tasks.adapters.ledger.rows import json_document
 from tasks.adapters.resume import await_other_owner
 from tasks.adapters.runtime import Runtime, runtime
 from tasks.adapters.snapshots import read_snapshot
@@ -130,13 +133,20 @@ class GatheredSteps:
         columns = {
             "d_id": result.decision_id,
             "d_status": result.status.value,
-            "d_result": Jsonb(result.model_dump(mode="json"), dumps=orjson.dumps),
-            "d_reasons": Jsonb(result.reasons, dumps=orjson.dumps),
+            "d_result": json_document(result.model_dump(mode="json")),
+            "d_reasons": Jsonb(result.reasons, dumps=_dumps),
             "d_keep_request": decisions.stores_prompts(opened, arrival),
         }
         selection_id = unbooked.holding.selection_id
         settling = opened.ledger.settle_and_finish(columns, selection_id, unbooked.bill)
-        settlement = await finish(settling)
+        try:
+            settlement = await finish(settling)
+        except DatabaseFailed as error:
+            if isinstance(error.__cause__, OperationalError):  # away: the sweep finds the row
+                raise
+            # a result that cannot be stored must not keep its bill from being booked
+            settlement = await finish(opened.ledger.settle(selection_id, unbooked.bill))
+            result = await decisions.finish(arrival, ending)
         await after_settlement(opened, settlement, selection_id)
         if settlement.state == "settled":
             return result
@@ -166,8 +176,15 @@ class GatheredSteps:
             "d_deadline": arrival.deadline_at,
             "d_trace": arrival.caller.trace,
             "d_version": snapshot.policy.version,
-            "d_snapshot": Jsonb(snapshot.document(), dumps=orjson.dumps),
-            "d_plan": Jsonb(plan.document(), dumps=orjson.dumps),
+            "d_snapshot": Jsonb(snapshot.document(), dumps=_dumps),
+            "d_plan": Jsonb(plan.document(), dumps=_dumps),
             "d_first_model": snapshot.policy.ordered_models()[0].model_id,
-            "d_request": Jsonb(decisions.request_document(request), dumps=orjson.dumps),
+            "d_request": Jsonb(decisions.request_document(request), dumps=_dumps),
         }
+
+
+def _dumps(document: Any) -> bytes | str:  # Any: JSON
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # numbers beyond 64 bits, which a caller's own fields may hold
+        return json.dumps(document)

@@ -17,7 +17,6 @@ from models.request import RoutingRequest
 from models.result import Status
 from tasks.adapters.database import Database
 from tasks.adapters.decisions import replay_decisions
-from tasks.adapters.ledger import Ledger
 from tasks.adapters.runtime import Runtime
 from tasks.adapters.settings import Settings
 
@@ -131,7 +130,7 @@ async def test_a_budget_is_never_passed_by_requests_that_come_together(
         await _demand_clean_books(opened)
 
 
-async def test_a_bill_that_cannot_be_booked_is_kept_as_an_open_hold(
+async def test_a_result_that_cannot_be_stored_keeps_no_bill_from_being_booked(
     settings: Settings, simulator: RunningSimulator
 ) -> None:
     async with prepared_runtime(settings) as opened:
@@ -140,7 +139,15 @@ async def test_a_bill_that_cannot_be_booked_is_kept_as_an_open_hold(
         )
         with pytest.raises(DatabaseFailed):
             await _lanes().run(_request(), "ledger")
-        row = await opened.database.fetch_one("SELECT state, settled_at FROM model_selections")
-        assert row == {"state": "SENT", "settled_at": None}
-        (state,) = await Ledger(opened.database).budgets()
-        assert state.reserved_amount >= sum(charge.cost for charge in simulator.charges) > 0
+        row = await opened.database.fetch_one("SELECT state, actual_cost FROM model_selections")
+        assert row == {"state": "SETTLED", "actual_cost": simulator.charges[0].cost}
+        (state,) = await opened.ledger.budgets()
+        assert (state.spent_amount, state.reserved_amount) == (simulator.charges[0].cost, 0)
+
+
+async def test_numbers_of_any_size_pass_through(
+    settings: Settings, simulator: RunningSimulator
+) -> None:
+    async with prepared_runtime(settings):
+        request = _request(extra_body={"mine": 2**70}, metadata={"big": -(2**65)})
+        assert (await _lanes().run(request, "ledger")).status is Status.COMPLETED

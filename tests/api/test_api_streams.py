@@ -135,10 +135,10 @@ def test_client_that_goes_away_before_the_first_token_leaves_its_hold_until_it_i
 
 
 def test_slow_client_slows_the_upstream_and_loses_nothing(api: RunningApi) -> None:
-    _fault(api, Fault.HUGE_BODY, size=6_000_000)
+    _fault(api, Fault.HUGE_BODY, size=600_000)
     body = json.dumps(ASK).encode()
     with socket.create_connection((httpx.URL(api.url).host, httpx.URL(api.url).port or 80)) as raw:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         head = f"Host: localhost\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         raw.sendall(b"POST /v1/chat/completions HTTP/1.1\r\n" + head.encode() + body)
         time.sleep(1)

@@ -113,7 +113,7 @@ COMPLETION: Json = {
                 },
             }
         },
-        "text/event-stream": {"schema": {"type": "string"}},
+        "text/event-stream": {},
     },
 }
 MODELS: Json = {

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from deployments.api.chat.answers import answer_headers, completion_document
 from deployments.api.chat.asking import AUTO, POLICY, read_chat
@@ -17,7 +18,8 @@ from deployments.api.chat.listing import model_document
 from deployments.api.chat.refusals import refusal_of
 from deployments.api.chat.stream import ChatStream
 from deployments.api.problems import problem_response
-from deployments.api.state import ReadCaller, RouteCaller, State
+from deployments.api.state import ReadCaller, State, caller_of, state_of
+from models.api_key import Scope
 from models.result import Status
 from tasks.adapters.store.catalogue import read_cards
 from tasks.adapters.store.policies import read_policies
@@ -32,7 +34,7 @@ class Streamed(Response):
         super().__init__()
         self._stream = stream
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Hand the connection over."""
         await self._stream(scope, receive, send)
 
@@ -51,8 +53,9 @@ class Streamed(Response):
         504: {"description": "The deadline passed"},
     },
 )
-async def complete(request: Request, state: State, caller: RouteCaller) -> Response:
+async def complete(request: Request) -> Response:
     """Answer with the model that the policy and budgets allow; `model` may be auto."""
+    state, caller = state_of(request), caller_of(request, Scope.ROUTE)
     asked = read_chat(await request.body(), request.headers, caller)
     trace = state.lanes.choose(asked.trace)
     if asked.stream:
