@@ -190,7 +190,8 @@ def main() -> None:
             rows = rows_of(measured(scene, options.rounds)) if options.rounds else []
             sizes = (options.lines, options.memory) if options.memory else ()
             peaks = [(size, round(peak_memory_mb(scene, size))) for size in sizes]
-    print_table(("kind", "items/s, median", "least to most", "our batch is times faster"), rows)
+    if rows:
+        print_table(("kind", "items/s, median", "least to most", "our batch is times faster"), rows)
     if peaks:
         print_table(("lines", "peak MiB"), peaks)
 
