@@ -14,7 +14,9 @@ from models.request import RoutingRequest
 
 Json = dict[str, Any]  # JSON Schema
 TEMPLATE = "#/components/schemas/{model}"
-TEXT = {"type": "string", "pattern": r"\S"}
+# What something is left of when pydantic has stripped it; to each engine `\S` means its own.
+VISIBLE = r"[^\s\x00-\x20\x7f-\xa0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
+TEXT = {"type": "string", "pattern": VISIBLE}
 NULL = {"type": "null"}
 USD = {
     "anyOf": [
@@ -96,7 +98,7 @@ def _resolved(value: Any, definitions: Json) -> Any:  # Any: JSON
         rest = {key: part for key, part in value.items() if key != "$ref"}
         return _resolved(definitions[name], definitions) | rest
     if value.get("type") == "string" and value.get("minLength") and "pattern" not in value:
-        return value | {"pattern": r"\S"}
+        return value | {"pattern": VISIBLE}
     if _is_money(value):
         return {key: part for key, part in value.items() if key != "anyOf"} | _money(value)
     return {key: _resolved(part, definitions) for key, part in value.items()}

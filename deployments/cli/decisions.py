@@ -45,7 +45,7 @@ def replay(decision_id: UUID | None, every: bool, as_json: bool) -> int:
         raise click.UsageError("give one DECISION_ID, or --all")
 
     async def check(opened: Runtime) -> ReplayReport:
-        from tasks.adapters.decisions import replay_decisions
+        from tasks.adapters.replays import replay_decisions
 
         return await replay_decisions(opened, decision_id)
 

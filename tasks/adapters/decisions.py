@@ -14,7 +14,6 @@ from models.decision import Arrival, Caller, Ending
 from models.errors import IdempotencyConflict, InvalidRequest, NotFound
 from models.plan import Plan, plan_from_document
 from models.policy import Policy, policy_for
-from models.replay import Difference, ReplayReport, replay_difference
 from models.request import RoutingRequest
 from models.result import AttemptResult, Outcome, RoutingResult, Status
 from models.result_of import result_of
@@ -28,8 +27,6 @@ from tasks.adapters.snapshots import read_snapshot
 from tasks.adapters.store import decisions as store
 from tasks.adapters.store.approvals import read_approval
 from tasks.adapters.store.policies import read_policies
-
-REPLAY_PAGE = 500
 
 
 async def receive(request: RoutingRequest, caller: Caller) -> Arrival:
@@ -273,38 +270,3 @@ async def explained_decision(opened: Runtime, decision_id: UUID) -> dict[str, An
         "snapshot": row["snapshot"],
         "plan": row["plan"],
     }
-
-
-async def replay_decisions(opened: Runtime, decision_id: UUID | None) -> ReplayReport:
-    """Recompute one decision's plans, or with None every stored one, in pages."""
-    if decision_id is not None:
-        row = await store.read_decision(opened.database, decision_id)
-        if row is None or row["snapshot"] is None:
-            raise NotFound(f"there is no planned decision {decision_id}")
-        return _replayed([row])
-    return await _replay_every(opened)
-
-
-async def _replay_every(opened: Runtime) -> ReplayReport:
-    replayed, identical, differences = 0, 0, list[Difference]()
-    after = UUID(int=0)
-    while rows := await store.planned_decisions(opened.database, after=after, limit=REPLAY_PAGE):
-        report = _replayed(rows)
-        replayed, identical = replayed + report.replayed, identical + report.identical
-        differences += report.differences
-        after = rows[-1]["id"]
-    return ReplayReport(replayed, identical, tuple(differences))
-
-
-def _replayed(rows: list[dict[str, Any]]) -> ReplayReport:
-    stored = [
-        (row["id"], part["snapshot"], part["plan"])
-        for row in rows
-        for part in (*row["earlier_plans"], row)
-    ]
-    differences = [
-        Difference(decision_id, text)
-        for decision_id, snapshot, plan in stored
-        if (text := replay_difference(snapshot, plan)) is not None
-    ]
-    return ReplayReport(len(stored), len(stored) - len(differences), tuple(differences))

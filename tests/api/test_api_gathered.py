@@ -16,7 +16,7 @@ from models.errors import DatabaseFailed
 from models.request import RoutingRequest
 from models.result import Status
 from tasks.adapters.database import Database
-from tasks.adapters.decisions import replay_decisions
+from tasks.adapters.replays import replay_decisions
 from tasks.adapters.runtime import Runtime
 from tasks.adapters.settings import Settings
 

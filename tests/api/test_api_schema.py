@@ -16,7 +16,6 @@ from tests.api.conftest import RunningApi
 EXAMPLES = int(os.environ.get("SWITCHYARD_SCHEMA_EXAMPLES", "15"))
 OPERATIONS = (
     ("GET", "/api/routing/policies"),
-    ("POST", "/api/routing/policies"),
     ("GET", "/api/routing/costs"),
     ("GET", "/api/routing/performance"),
     ("GET", "/api/routing/report"),
@@ -27,12 +26,14 @@ OPERATIONS = (
     ("GET", "/api/routing/decisions/{decision_id}"),
     ("POST", "/api/routing/feedback"),
     ("GET", "/api/routing/budgets"),
-    ("PUT", "/api/routing/budgets"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
     ("POST", "/v1/chat/completions"),
     ("GET", "/v1/models"),
+    # last: the budgets and policies that these make refuse requests that the schema allows
+    ("POST", "/api/routing/policies"),
+    ("PUT", "/api/routing/budgets"),
 )
 
 # No schema can say that models and priorities are distinct and a provider is that of its model.

@@ -15,8 +15,9 @@ from models.attempt import Hold, Reserved
 from models.budget import BudgetDefinition
 from models.request import OnExhausted, RoutingRequest
 from models.result import RoutingResult, Status
-from tasks.adapters.decisions import explained_decision, replay_decisions
+from tasks.adapters.decisions import explained_decision
 from tasks.adapters.parking import release_due
+from tasks.adapters.replays import replay_decisions
 from tasks.adapters.runtime import Runtime
 from tasks.adapters.store.decisions import read_decision
 from tasks.adapters.store.waiting import claim_waiting

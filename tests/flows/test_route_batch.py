@@ -17,8 +17,9 @@ from models.batch import BatchCounts
 from models.budget import BudgetDefinition
 from models.errors import InvalidRequest
 from tasks.adapters.database import Database
-from tasks.adapters.decisions import explained_decision, replay_decisions
+from tasks.adapters.decisions import explained_decision
 from tasks.adapters.ledger import Ledger
+from tasks.adapters.replays import replay_decisions
 from tasks.adapters.runtime import Runtime, open_runtime
 from tasks.adapters.settings import Settings
 
