@@ -104,7 +104,8 @@ def fleet(
         client = stack.enter_context(SyncPrefectClient(prefect_api_url))
         template = SwitchyardWorker.get_default_base_job_template()
         client.create_work_pool(
-            WorkPoolCreate(name="switchyard", type="switchyard", base_job_template=template)
+            WorkPoolCreate(name="switchyard", type="switchyard", base_job_template=template),
+            overwrite=True,  # the session's server may have the pool from another test
         )
         deployment_id = client.create_deployment(
             client.create_flow_from_name("route-request"),
