@@ -1,4 +1,4 @@
-"""A decision explained: as text for a terminal, as Markdown for the run's page in Prefect.
+"""A decision explained as Markdown, for the run's page in Prefect.
 
 Model output, prompts and error texts come from outside: in Markdown they are escaped, so that
 they cannot add links, images, HTML or table cells.
@@ -7,9 +7,8 @@ they cannot add links, images, HTML or table cells.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 from models.money import plain
 from models.plan import Plan
@@ -101,34 +100,3 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
-
-
-def explanation_text(document: Mapping[str, Any]) -> str:
-    """Return the explained decision (`GET /api/routing/decisions/{id}`) for a terminal."""
-    lines = [
-        f"decision {document['decision_id']}: {document['status']}",
-        f"  {document['task_type']}, {document['complexity']};"
-        f" policy {document['policy']} version {document['policy_version']};"
-        f" worker {document['worker_id'] or '-'}; {document['created_at']}",
-        "why:",
-        *(f"  - {_line(reason)}" for reason in document["reasons"]),
-        "models considered:",
-        *(
-            f"  - {one['model_id']}: "
-            + (f"attempt {one['attempt']}, " if one["attempt"] else "not asked, ")
-            + _line(one["reason"])
-            for one in document["considered"]
-        ),
-        "attempts:",
-        *(
-            f"  {number}. {attempt['model']}: {attempt['outcome']},"
-            f" cost {attempt['cost_usd'] or 'unknown'} of {attempt['estimated_cost_usd']} held"
-            + (f" ({_line(attempt['error'])})" if attempt["error"] else "")
-            for number, attempt in enumerate(document["attempts"], start=1)
-        ),
-    ]
-    return "\n".join(lines)
-
-
-def _line(text: object) -> str:
-    return "".join(char if char.isprintable() else " " for char in str(text))

@@ -19,6 +19,21 @@ RESPONSE_S_MAX = 5.0
 BALANCE_MIN = 0.5  # evenness of use; the specification says "balanced" without a number
 STEADY = 0.05  # a change below this share is none
 
+_TITLES = {
+    "cost_efficiency": "cost of a task",
+    "performance": "success rate",
+    "response_time": "response time",
+    "budget_compliance": "budgets kept",
+    "model_utilization": "balance of policies",
+}
+_UNITS = {
+    "usd_per_task": "${:.6f}",
+    "success_share": "{:.1%}",
+    "seconds_avg": "{:.2f} s",
+    "share_of_budgets_kept": "{:.1%}",
+    "evenness_of_policies": "{:.2f}",
+}
+
 
 class Trend(StrEnum):
     """Where a metric goes, from the period before to the last one."""
@@ -68,6 +83,15 @@ class Metric(BaseModel):
     met: bool | None
     trend: Trend
     periods: list[PeriodValue]
+
+    @property
+    def title(self) -> str:
+        """The metric as people call it."""
+        return _TITLES[self.name]
+
+    def said(self, value: float | None) -> str:
+        """Return a value of this metric for people: `$0.012300`, `97.2 %`, `1.40 s`, `0.83`."""
+        return "-" if value is None else _UNITS[self.unit].format(value)
 
 
 class Report(BaseModel):

@@ -158,6 +158,8 @@ class ExplainedDecision(Document):
     reasons: list[str]
     considered: list[dict[str, Any]]
     attempts: list[AttemptResult]
+    feedback: list[dict[str, Any]] = Field(description="Scores: of the answer, then of attempts")
+    explanation: list[dict[str, Any]] = Field(description="In plain words: parts with their lines")
     snapshot: dict[str, Any] | None
     plan: dict[str, Any] | None
 

@@ -1,7 +1,8 @@
-"""`switchyard explain` and `switchyard replay`."""
+"""`switchyard explain`, `switchyard replay` and `switchyard feedback`."""
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -30,7 +31,7 @@ def explain(decision_id: UUID, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    from models.explanation import explanation_text
+    from models.explained import explanation_text
 
     click.echo(explanation_text(document))
 
@@ -56,3 +57,39 @@ def replay(decision_id: UUID | None, every: bool, as_json: bool) -> int:
         say(f"{difference.decision_id}: {difference.text}")
     say(f"{report.identical} of {report.replayed} decisions are identical")
     return 0 if report.identical == report.replayed else 1
+
+
+@click.command()
+@click.argument("decision_id", type=click.UUID)
+@click.option("--score", required=True, help="What the answer was worth: 0 useless, 1 right.")
+@click.option("--attempt", type=click.IntRange(1, 1000), help="About this attempt only.")
+@json_option
+def feedback(decision_id: UUID, score: str, attempt: int | None, as_json: bool) -> None:
+    """Say what an answer was worth; the last word counts, and learning and reports hear it."""
+    given = _score(score)
+
+    async def save(opened: Runtime) -> None:
+        from tasks.adapters.store.feedback import save_feedback
+
+        await save_feedback(
+            opened.database, decision_id, attempt_no=attempt, score=given, given_by="command line"
+        )
+
+    in_runtime(save)
+    if as_json:
+        print_json({"decision_id": decision_id, "attempt": attempt, "score": float(given)})
+    else:
+        what = "" if attempt is None else f" attempt {attempt} of"
+        say(f"{given:f} is now the score of{what} decision {decision_id}")
+
+
+def _score(text: str) -> Decimal:
+    from models.errors import InvalidRequest
+
+    try:
+        score = Decimal(text)
+    except InvalidOperation:
+        raise InvalidRequest(f"--score: {text!r} is not a number between 0 and 1") from None
+    if not score.is_finite() or not 0 <= score <= 1:
+        raise InvalidRequest(f"--score: {text} is not between 0 and 1")
+    return round(score, 4)

@@ -15,6 +15,7 @@ from deployments.cli import (
     reports,
     route,
     serve,
+    success,
 )
 from deployments.edge import complain, run_to_exit
 
@@ -39,8 +40,10 @@ for command in (
     approvals.automations,
     reports.costs,
     reports.performance,
+    success.report,
     decisions.explain,
     decisions.replay,
+    decisions.feedback,
     keys.keys,
     serve.serve,
     processes.up,

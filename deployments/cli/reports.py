@@ -24,7 +24,28 @@ def since_option(command: Any) -> Any:  # click's decorators are untyped in both
     return add(command)
 
 
-def parse_since(text: str, now: datetime) -> datetime:
+def span_options(command: Any) -> Any:  # Any: as since_option
+    """Add `--since` and `--until` to a command."""
+    add = click.option("--until", help="Such as 1d, a date; default now.")
+    return since_option(add(command))
+
+
+def parse_span(since: str, until: str | None) -> tuple[datetime, datetime]:
+    """Return the bounds of a span; raises InvalidConfiguration for one that ends before it starts.
+
+    Without an end it lasts a minute more: rows written while this is asked belong to the answer.
+    """
+    from models.errors import InvalidConfiguration
+
+    now = datetime.now(UTC)
+    start = parse_since(since, now)
+    end = now + timedelta(minutes=1) if until is None else parse_since(until, now, "until")
+    if start >= end:
+        raise InvalidConfiguration(f"since: {since!r} is not before {until or 'now'!r}")
+    return start, end
+
+
+def parse_since(text: str, now: datetime, name: str = "since") -> datetime:
     """Return the instant that `7d`, `12h` or an ISO date means; raises InvalidConfiguration."""
     from models.errors import InvalidConfiguration
 
@@ -35,24 +56,23 @@ def parse_since(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise InvalidConfiguration(
-            f"since: {text!r} is neither a span like 7d nor a date"
+            f"{name}: {text!r} is neither a span like 7d nor a date"
         ) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 @click.command()
-@since_option
+@span_options
 @click.option("--group-by", type=click.Choice(COST_GROUPS), default="policy", show_default=True)
 @json_option
-def costs(since: str, group_by: CostGroup, as_json: bool) -> None:
+def costs(since: str, until: str | None, group_by: CostGroup, as_json: bool) -> None:
     """Show what was spent, by day, week, month, policy, model, worker, task type or task."""
-    now = datetime.now(UTC)
-    start = parse_since(since, now)
+    start, end = parse_span(since, until)
 
     async def read(opened: Runtime) -> dict[str, Any]:
         from tasks.adapters.store.reports import Span, cost_report
 
-        span = Span(start, now + timedelta(minutes=1))
+        span = Span(start, end)
         return await cost_report(opened.database, span, group_by, after=None, limit=GROUPS_MAX)
 
     document = in_runtime(read)
@@ -65,7 +85,7 @@ def costs(since: str, group_by: CostGroup, as_json: bool) -> None:
 
 
 @click.command()
-@since_option
+@span_options
 @click.option(
     "--group-by",
     type=click.Choice(["model", "policy", "task_type"]),
@@ -73,15 +93,14 @@ def costs(since: str, group_by: CostGroup, as_json: bool) -> None:
     show_default=True,
 )
 @json_option
-def performance(since: str, group_by: PerformanceGroup, as_json: bool) -> None:
+def performance(since: str, until: str | None, group_by: PerformanceGroup, as_json: bool) -> None:
     """Show success, latency, tokens and errors by model, policy or task type."""
-    now = datetime.now(UTC)
-    start = parse_since(since, now)
+    start, end = parse_span(since, until)
 
     async def read(opened: Runtime) -> dict[str, Any]:
         from tasks.adapters.store.reports import Span, performance_report
 
-        span = Span(start, now + timedelta(minutes=1))
+        span = Span(start, end)
         return await performance_report(
             opened.database, span, group_by, after=None, limit=GROUPS_MAX
         )

@@ -12,6 +12,7 @@ from models.attempt import AttemptRow, AttemptState
 from models.classification import classify
 from models.decision import Arrival, Caller, Ending
 from models.errors import IdempotencyConflict, InvalidRequest, NotFound
+from models.explained import explanation_parts
 from models.plan import Plan, plan_from_document
 from models.policy import Policy, policy_for
 from models.request import RoutingRequest
@@ -26,6 +27,7 @@ from tasks.adapters.runtime import Runtime, runtime
 from tasks.adapters.snapshots import read_snapshot
 from tasks.adapters.store import decisions as store
 from tasks.adapters.store.approvals import read_approval
+from tasks.adapters.store.feedback import read_feedback
 from tasks.adapters.store.policies import read_policies
 
 
@@ -250,7 +252,7 @@ async def explained_decision(opened: Runtime, decision_id: UUID) -> dict[str, An
         raise NotFound(f"there is no decision {decision_id}")
     attempts = await opened.ledger.attempts(decision_id)
     plan = row["plan"] or {}
-    return {
+    document = {
         "decision_id": row["id"],
         "status": row["status"],
         "task_id": row["task_id"],
@@ -267,6 +269,8 @@ async def explained_decision(opened: Runtime, decision_id: UUID) -> dict[str, An
         "reasons": row["reasons"] or plan.get("reasons", []),
         "considered": plan.get("considered", []),
         "attempts": [attempt_result(attempt).model_dump(mode="json") for attempt in attempts],
+        "feedback": await read_feedback(opened.database, decision_id),
         "snapshot": row["snapshot"],
         "plan": row["plan"],
     }
+    return document | {"explanation": [part._asdict() for part in explanation_parts(document)]}

@@ -103,7 +103,7 @@ def test_tables_for_people_name_what_was_asked(ready):
         (("performance",), "success_rate"),
         (("budgets", "list"), "global daily"),
         (("policies", "list"), "deep_research"),
-        (("explain", decision_id), "models considered"),
+        (("explain", decision_id), "gave the answer"),
     ]:
         done = ready(*arguments)
         assert done.code == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -11,17 +10,15 @@ from deployments.api.cursors import decode_cursor, encode_cursor
 from deployments.api.documents import CostsDocument, PerformanceDocument
 from deployments.api.queries import NO_PAGE, PAGE_DEFAULT, Cursor, Limit, SpanQuery
 from deployments.api.state import ReadCaller, State
-from models.report import Report, report_of
+from models.report import Report
 from tasks.adapters.store.reports import (
     CostGroup,
     PerformanceGroup,
     cost_report,
     performance_report,
 )
-from tasks.adapters.store.success import ReportPeriod, period_facts
+from tasks.adapters.store.success import ReportPeriod, success_report
 
-PERIODS_MAX = 400
-LENGTHS = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}
 router = APIRouter(prefix="/api/routing", tags=["reports"])
 CostGroupBy = Annotated[CostGroup, Query(description="day, week and month are UTC")]
 PerformanceGroupBy = Annotated[PerformanceGroup, Query()]
@@ -70,10 +67,7 @@ async def read_report(
 
     At least the last period of the span, and at most the last 400 days, weeks or months.
     """
-    earliest = span.until - PERIODS_MAX * LENGTHS[period]
-    since = min(max(span.since, earliest), span.until - timedelta(seconds=1))
-    facts = await period_facts(state.opened.database, since, span.until, period)
-    return report_of(facts, period)
+    return await success_report(state.opened.database, span.since, span.until, period)
 
 
 def _key(cursor: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from models.errors import NotFound
@@ -20,6 +21,16 @@ ON CONFLICT ON CONSTRAINT decision_feedback_once
 DO UPDATE SET score = excluded.score, given_by = excluded.given_by, created_at = now()
 RETURNING id
 """
+
+READ = """
+SELECT attempt_no AS attempt, score::float8 AS score, given_by, created_at FROM decision_feedback
+WHERE decision_id = %(decision_id)s ORDER BY attempt_no NULLS FIRST
+"""
+
+
+async def read_feedback(database: Database, decision_id: UUID) -> list[dict[str, Any]]:
+    """Return the scores of a decision: of its answer, then of its attempts."""
+    return await database.fetch_all(READ, {"decision_id": decision_id})
 
 
 async def save_feedback(
