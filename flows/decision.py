@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
+from flows.agreement import ask_two
+from flows.course import Course, begun
 from models.attempt import Candidate
-from models.completion import Completion
 from models.decision import Arrival, AttemptOrder, Caller, Ending
 from models.errors import BudgetExceeded, NoBudget, UpstreamFailed
 from models.failover import Move, next_move
@@ -48,35 +46,24 @@ def refused(plan: Plan) -> Ending | None:
     )
 
 
-@dataclass(slots=True)
-class Course:
-    """How far the attempts of a decision have come."""
-
-    waiting: deque[Candidate]
-    number: int
-    status: Status = Status.FAILED
-    waited_for: set[str] = field(default_factory=set)
-    reasons: list[str] = field(default_factory=list)
-    resume_after: datetime | None = None
-    rest_s: float | None = None
-
-    def ending(self, plan: Plan, status: Status, completion: Completion | None = None) -> Ending:
-        """Return the ending that this course leads to."""
-        reasons = tuple(self.reasons)
-        if status is not Status.PARKED:
-            return Ending(plan, status, completion, reasons)
-        return Ending(plan, status, completion, reasons, self.resume_after, self.rest_s)
-
-
 async def make_attempts(arrival: Arrival, snapshot: Snapshot, plan: Plan, steps: Steps) -> Ending:
-    """Ask the plan's models in turn until one answers; each attempt has its own hold."""
-    course = Course(deque(plan.candidates), arrival.attempts_made)
+    """Ask the plan's models until an answer is accepted; each attempt has its own hold."""
+    course = begun(arrival, snapshot, plan)
+    if course.asks_two and course.left_s() > 0:
+        await _ask_first_two(arrival, snapshot, plan, course, steps)
+    return course.confirmed_ending(plan) or await _ask_in_turn(
+        arrival, snapshot, plan, course, steps
+    )
+
+
+async def _ask_in_turn(
+    arrival: Arrival, snapshot: Snapshot, plan: Plan, course: Course, steps: Steps
+) -> Ending:
     while course.waiting:
-        if _left_s(arrival) <= 0:
-            course.reasons.append("the deadline has passed")
+        if course.left_s() <= 0:
+            course.reasons.append(course.end_reason)
             return course.ending(plan, Status.FAILED)
-        course.number += 1
-        order = _order(arrival, snapshot, course.waiting[0], course.number)
+        order = _next_order(arrival, snapshot, plan, course, course.waiting[0])
         try:
             completion = await steps.execute_request(order)
         except (BudgetExceeded, NoBudget) as refusal:
@@ -95,12 +82,22 @@ async def make_attempts(arrival: Arrival, snapshot: Snapshot, plan: Plan, steps:
     return course.ending(plan, course.status)
 
 
+async def _ask_first_two(
+    arrival: Arrival, snapshot: Snapshot, plan: Plan, course: Course, steps: Steps
+) -> None:
+    """Ask the two cheap models of an agreement at once; what is left is the third."""
+    pair = [course.waiting.popleft() for _ in range(2)]
+    orders = [_next_order(arrival, snapshot, plan, course, one) for one in pair]
+    course.compared = await ask_two(orders, steps)
+    course.reasons += course.compared.reasons
+
+
 async def _after_failure(
     failure: UpstreamFailed, order: AttemptOrder, snapshot: Snapshot, course: Course
 ) -> Status | None:
     """Make the next move of the failure table; return the status that ends the course, or None."""
     model_id = order.candidate.model_id
-    step = next_move(failure, waited=model_id in course.waited_for, left_s=_left_s(order.arrival))
+    step = next_move(failure, waited=model_id in course.waited_for, left_s=course.left_s())
     match step.move:
         case Move.WAIT:
             course.waited_for.add(model_id)
@@ -116,24 +113,22 @@ async def _after_failure(
     return None
 
 
-def _order(arrival: Arrival, snapshot: Snapshot, candidate: Candidate, number: int) -> AttemptOrder:
+def _next_order(
+    arrival: Arrival, snapshot: Snapshot, plan: Plan, course: Course, candidate: Candidate
+) -> AttemptOrder:
     policy, request = snapshot.policy, arrival.request
     temperature = policy.temperature if request.temperature is None else request.temperature
+    course.number += 1
     return AttemptOrder(
         arrival=arrival,
-        attempt_no=number,
+        attempt_no=course.number,
         candidate=candidate,
         policy=policy.name,
         temperature=temperature,
         task_cap_usd=snapshot.task_cap_usd,
-        timeout_s=min(policy.timeout_s, _left_s(arrival)),
+        timeout_s=min(policy.timeout_s, course.left_s()),
+        is_provisional=plan.escalates,
     )
-
-
-def _left_s(arrival: Arrival) -> float:
-    if arrival.deadline_at is None:
-        return 3600.0
-    return (arrival.deadline_at - datetime.now(UTC)).total_seconds()
 
 
 def _without_money(snapshot: Snapshot) -> Status:

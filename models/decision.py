@@ -56,7 +56,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOrder:
-    """Everything one attempt needs: what to ask, whom, and what may be held for it."""
+    """Everything one attempt needs: what to ask, whom, and what may be held for it.
+
+    A provisional answer may turn out not to be the one that is delivered: it is not streamed, and
+    booked by itself.
+    """
 
     arrival: Arrival
     attempt_no: int
@@ -65,6 +69,16 @@ class AttemptOrder:
     temperature: float | None
     task_cap_usd: Decimal | None
     timeout_s: float
+    is_provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer with the attempt that brought it."""
+
+    model_id: str
+    attempt_no: int
+    completion: Completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,8 @@ class Ending:
     """How the attempts of a decision ended; `reasons` tell what happened on the way.
 
     For parked work: `resume_after` is when money is back at the latest, `rest_s` how long it makes
-    no sense to try again.
+    no sense to try again. `model_id` names the model whose answer it is where several answered,
+    `set_aside` the attempts whose paid answers are not used because they differ from another.
     """
 
     plan: Plan | None
@@ -81,3 +96,5 @@ class Ending:
     reasons: tuple[str, ...]
     resume_after: datetime | None = None
     rest_s: float | None = None
+    model_id: str | None = None
+    set_aside: tuple[int, ...] = ()

@@ -28,7 +28,8 @@ class RequestFeatures:
 
     `text_tokens_bound` is a hard bound on the prompt tokens beside images, `answers` how many are
     asked for (`n`), `unbounded` what the request holds whose cost has no bound. `on_exhausted` is
-    None when the caller did not choose; then the policy does.
+    None when the caller did not choose; then the policy does. `checked` says that the request
+    brings checks of its answer.
     """
 
     text_tokens_bound: int
@@ -45,6 +46,7 @@ class RequestFeatures:
     model: str | None = None
     worker_id: str | None = None
     unbounded: tuple[str, ...] = ()
+    checked: bool = False
 
 
 def request_features(request: RoutingRequest) -> RequestFeatures:
@@ -68,6 +70,7 @@ def request_features(request: RoutingRequest) -> RequestFeatures:
         model=request.model,
         worker_id=request.worker_id,
         unbounded=tuple(_unbounded(request, messages)),
+        checked=request.accept is not None,
     )
 
 

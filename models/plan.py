@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from models.attempt import Candidate
 from models.money import ZERO_USD
+from models.policy import Brings, EscalationCheck
 
 
 class OutKind(StrEnum):
@@ -65,6 +66,28 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedChain:
+    """A chain that was looked at: whether it is followed, and what it is expected to bring.
+
+    `source` is `learned` or `public priors`. Its steps together may hold `ceiling_usd` and take
+    `ceiling_s`.
+    """
+
+    check: EscalationCheck
+    models: tuple[str, ...]
+    is_followed: bool
+    source: str
+    ceiling_usd: Decimal
+    ceiling_s: float | None
+    brings: Brings | None
+
+    @property
+    def asks_two(self) -> bool:
+        """Whether two models are asked at once and their answers compared."""
+        return self.is_followed and self.check == "agreement"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Up to three attempts, and everything that explains them.
 
@@ -80,10 +103,25 @@ class Plan:
     needs_approval: bool = False
     possible_overshoot_usd: Decimal = ZERO_USD
     propensity: float = 1.0
+    chain: PlannedChain | None = None
+
+    @property
+    def escalates(self) -> bool:
+        """Whether an answer must be accepted before it is anybody's."""
+        return self.chain is not None and self.chain.is_followed
+
+    def remaining(self, attempts_made: int) -> tuple[Candidate, ...]:
+        """Return whom to ask after an interruption; a chain goes on where it stopped."""
+        if not self.escalates or not attempts_made:
+            return self.candidates
+        steps = max(2, attempts_made) if self.chain and self.chain.asks_two else attempts_made
+        return self.candidates[steps:] or self.candidates[-1:]
 
     def document(self) -> dict[str, Any]:
         """Return the plan as a JSON document."""
         made: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        if self.chain is None:  # plans stored before there were chains have no such part
+            del made["chain"]
         fields = Considered._fields
         made["considered"] = [dict(zip(fields, one, strict=True)) for one in made["considered"]]
         return made

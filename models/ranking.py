@@ -46,14 +46,17 @@ def _open_until(one: Demand, now: datetime) -> datetime | None:
 
 
 def ranked(
-    eligible: list[Demand], snapshot: Snapshot, learned: LearnedOrder | None = None
+    eligible: list[Demand],
+    snapshot: Snapshot,
+    learned: LearnedOrder | None = None,
+    source: str = "learned",
 ) -> tuple[list[Demand], list[str]]:
     """Return the models in the order to ask them, and what moved; they come in by priority.
 
     A learned order, in which they come in then, already knows performance and complexity.
     """
     if learned is not None:
-        return eligible, [learned.note()]
+        return eligible, [learned.note(source)]
     if len(eligible) < 2:
         return eligible, []
     notes: list[str] = []

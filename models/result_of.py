@@ -51,6 +51,8 @@ def result_of(
 
 def _model(ending: Ending, attempts: Sequence[AttemptResult]) -> str | None:
     """Return the model that answered, else the one that is planned first."""
+    if ending.model_id is not None:
+        return ending.model_id
     answered = [attempt.model for attempt in attempts if attempt.outcome is Outcome.OK]
     if answered:
         return answered[-1]

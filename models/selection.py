@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from models.attempt import Candidate
 from models.eligibility import examine, field_of
+from models.escalation import Escalation, escalation_of
 from models.fit import Demand, Room, fitted, money_returns_at, room_in
-from models.money import ZERO_USD, plain, round_up_usd
+from models.money import ZERO_USD, plain
 from models.plan import Considered, OutKind, Plan, Refusal, out
+from models.plan_costs import approval_limit, expected_usd
 from models.policy import LearnedOrder
 from models.ranking import ranked, rested
 from models.request import OnExhausted
@@ -18,8 +20,6 @@ from models.snapshot import Snapshot, from_json
 __all__ = ["Considered", "OutKind", "Plan", "Refusal", "replay", "select"]
 
 ATTEMPTS_MAX = 3
-# Without statistics an answer is taken to be a quarter of what is allowed, 500 tokens at most.
-ANSWER_SHARE, ANSWER_TOKENS = 4, 500
 # What a refusal is named after when models are out for different reasons: what can be mended first.
 _BLAME = (
     OutKind.MONEY,
@@ -48,24 +48,45 @@ class _Draft:
     snapshot: Snapshot
     notes: list[str]
     learned: LearnedOrder | None
+    chain: Escalation | None = None
     chosen: list[_Step] = field(default_factory=list)
     outs: list[Considered] = field(default_factory=list)
 
+    def may_be_dearer(self, model_id: str) -> bool:
+        """Whether a model may cost more than the one before: a step of a chain does."""
+        if self.snapshot.policy.fallbacks == "any":
+            return True
+        return self.chain is not None and model_id in self.chain.order.models
+
     @property
-    def no_dearer(self) -> bool:
-        """Whether a fallback may cost no more; a step of an escalation does."""
-        escalates = self.learned is not None and self.learned.escalates
-        return self.snapshot.policy.fallbacks == "no_dearer" and not escalates
+    def held_usd(self) -> Decimal:
+        """What a chain's steps so far may hold: the ceilings bound their sum."""
+        if self.chain is None:
+            return ZERO_USD
+        return sum((step.candidate.worst_case_usd for step in self.chosen), ZERO_USD)
 
 
 def select(snapshot: Snapshot) -> Plan:
     """Return the plan for a snapshot; ordinary refusals are part of it, nothing is raised.
 
     Steps 5 to 7 of the seed's decision flow: the policy's models, their recent performance, the
-    first ones by priority whose worst case fits what is left.
+    first ones by priority whose worst case fits what is left. A chain is followed where it is
+    wanted and its steps fit together; else the plan says what it would have been.
     """
+    chain = escalation_of(snapshot)
     notes = [snapshot.classification.reason(), snapshot.policy_reason]
-    draft = _Draft(snapshot, notes, snapshot.learned_order)
+    if chain is None:
+        return _selected(_Draft(snapshot, notes, snapshot.learned_order))
+    if chain.is_wanted:
+        plan = _selected(_Draft(snapshot, notes.copy(), chain.order, chain))
+        if chain.stands(plan.candidates):
+            return replace(plan, chain=chain.planned(snapshot, is_followed=True))
+    plan = _selected(_Draft(snapshot, [*notes, chain.note()], snapshot.learned_order))
+    return replace(plan, chain=chain.planned(snapshot, is_followed=False))
+
+
+def _selected(draft: _Draft) -> Plan:
+    snapshot = draft.snapshot
     if snapshot.features.unbounded:
         parts = ", ".join(snapshot.features.unbounded)
         message = f"the request holds {parts}: its cost has no bound, so nothing can hold it"
@@ -102,7 +123,8 @@ def _eligible_in_order(draft: _Draft) -> list[Demand]:
             eligible.append(found)
     closed, resting, note = rested(eligible, snapshot.now)
     draft.outs += resting
-    order, moves = ranked(closed, snapshot, draft.learned)
+    source = "learned" if draft.chain is None else draft.chain.source
+    order, moves = ranked(closed, snapshot, draft.learned, source)
     draft.notes += [note, *moves] if note else moves
     return order
 
@@ -135,7 +157,8 @@ def _waits(draft: _Draft, one: Demand) -> bool:
 
 def _consider(draft: _Draft, one: Demand) -> None:
     """Add the model to the plan, or say why not."""
-    before = draft.chosen[-1] if draft.chosen and draft.no_dearer else None
+    bounded = draft.chosen and not draft.may_be_dearer(one.model_id)
+    before = draft.chosen[-1] if bounded else None
     full_usd = one.full_usd
     if before is not None and full_usd > before.full_usd:
         draft.outs.append(_dearer(one, full_usd, before))
@@ -161,6 +184,10 @@ def _room(draft: _Draft, one: Demand, before: _Step | None) -> Room:
     room, cap = room_in(one.budgets, one.ratio), draft.snapshot.task_cap_usd
     if cap < room.available_usd:
         room = Room(cap, "the limit per task")
+    if held_usd := draft.held_usd:
+        room = Room(
+            room.available_usd - held_usd, f"{room.tightest} behind the chain's other holds"
+        )
     if before is not None and before.candidate.worst_case_usd < room.available_usd:
         room = Room(before.candidate.worst_case_usd, f"the hold of {before.demand.model_id}")
     return room
@@ -198,8 +225,11 @@ def _spared(one: Demand, first: Demand) -> Considered:
 
 def _planned(draft: _Draft) -> Plan:
     candidates = tuple([step.candidate for step in draft.chosen])
-    limit = _approval_limit(draft.snapshot)
+    limit, first = approval_limit(draft.snapshot), draft.chosen[0]
+    # the steps of a chain are billed together, of other plans one attempt is
     dearest = max([candidate.worst_case_usd for candidate in candidates])
+    if draft.chain is not None:
+        dearest = draft.held_usd
     needs_approval = limit is not None and dearest > limit
     if needs_approval and limit is not None:
         draft.notes.append(f"needs approval: worst case ${plain(dearest)} is above ${plain(limit)}")
@@ -212,18 +242,10 @@ def _planned(draft: _Draft) -> Plan:
         candidates=candidates,
         considered=(considered := _considered(draft)),
         reasons=_reasons(draft, considered),
-        estimated_cost_usd=_expected_usd(draft.snapshot, draft.chosen[0]),
+        estimated_cost_usd=expected_usd(draft.snapshot, first.demand, first.candidate),
         needs_approval=needs_approval,
         possible_overshoot_usd=overshoot,
     )
-
-
-def _approval_limit(snapshot: Snapshot) -> Decimal | None:
-    """Return the stricter of the request's and the policy's limit."""
-    asked, limit = snapshot.features.approval_above_usd, snapshot.policy.approval_above_usd
-    if asked is None or limit is None:
-        return limit if asked is None else asked
-    return min(asked, limit)
 
 
 def _overshoot(draft: _Draft) -> Decimal:
@@ -235,22 +257,6 @@ def _overshoot(draft: _Draft) -> Decimal:
         if held_less and any(room.mode == "elastic" for room in step.demand.budgets):
             over = max(over, candidate.worst_case_usd - candidate.elastic_usd)
     return over
-
-
-def _expected_usd(snapshot: Snapshot, step: _Step) -> Decimal:
-    """Return what the attempt will probably cost; never more than its worst case."""
-    one, candidate = step.demand, step.candidate
-    known = one.statistics.completion_tokens_avg if one.statistics is not None else None
-    tokens = min(ANSWER_TOKENS, candidate.max_tokens // ANSWER_SHARE) if known is None else known
-    images = one.prompt_tokens - snapshot.features.text_tokens_bound
-    price = candidate.price
-    expected = round_up_usd(
-        price.prompt_usd * (snapshot.features.text_tokens_estimate + images)
-        + price.completion_usd * tokens * one.asked.answers
-        + price.request_usd
-        + price.image_usd * one.asked.images
-    )
-    return min(expected, candidate.worst_case_usd)
 
 
 def _considered(draft: _Draft) -> tuple[Considered, ...]:

@@ -60,7 +60,11 @@ class BudgetRoom:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole input of `select`; `draw` in [0, 1) is the only randomness."""
+    """The whole input of `select`; `draw` in [0, 1) is the only randomness.
+
+    `starting_chain` is what the shipped priors advise while no chain is learned: a later version's
+    priors must not change what a replay gives.
+    """
 
     features: RequestFeatures
     classification: Classification
@@ -72,6 +76,7 @@ class Snapshot:
     draw: float
     now: datetime
     schema: int = 1
+    starting_chain: LearnedOrder | None = None
 
     @property
     def task_cap_usd(self) -> Decimal:

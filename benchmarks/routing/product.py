@@ -10,9 +10,9 @@ from benchmarks.routing.datasets import Case, Dataset
 from models.classification import Classification, TypeInference, classify
 from models.features import RequestFeatures, request_features
 from models.learning.kinds import ANY, Kind
+from models.learning.options import aim_of, beliefs_in, options_for
 from models.learning.posteriors import Outcomes, Posteriors
 from models.learning.priorities import by_utility
-from models.learning.recompute import aim_of, beliefs_in, options_for
 from models.learning.text_types import LearnedTypes, learned_types
 from models.plan import Plan
 from models.policy import LearnedOrder, Policy, PolicyModel

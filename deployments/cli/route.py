@@ -10,6 +10,7 @@ import click
 from deployments.cli.output import cell_text, json_option, print_table, say
 
 if TYPE_CHECKING:
+    from deployments.cli.terminal_sink import TerminalSink
     from models.request import RoutingRequest
     from models.result import RoutingResult
 
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 def route(trace: str, stream: bool, as_json: bool, **fields: Any) -> int:
     """Route PROMPT to the model that its policy and budgets allow, and print the answer."""
     request = parse_request({name: value for name, value in fields.items() if value is not None})
-    result = _run(request, trace, stream=stream and not as_json)
+    sink = _terminal(stream and not as_json)
+    result = _run(request, trace, sink)
     if as_json:
         click.echo(result.model_dump_json(indent=2))
     else:
-        print_result(result, streamed=stream)
+        print_result(result, streamed=sink is not None and sink.started)
     return exit_code(result)
 
 
@@ -57,7 +59,7 @@ def _problem_text(problem: Mapping[str, Any]) -> str:
     return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _run(request: RoutingRequest, trace: str, *, stream: bool) -> RoutingResult:
+def _run(request: RoutingRequest, trace: str, sink: TerminalSink | None) -> RoutingResult:
     import asyncio
 
     from deployments.system import running_parts
@@ -66,10 +68,10 @@ def _run(request: RoutingRequest, trace: str, *, stream: bool) -> RoutingResult:
     with running_parts(read_settings(), prefect=trace == "flow", notify=say) as settings:
         from deployments.lanes import run_once
 
-        return asyncio.run(run_once(settings, request, trace, sink=_terminal(stream)))
+        return asyncio.run(run_once(settings, request, trace, sink=sink))
 
 
-def _terminal(stream: bool) -> Any:
+def _terminal(stream: bool) -> TerminalSink | None:
     from deployments.cli.terminal_sink import TerminalSink
 
     return TerminalSink() if stream else None

@@ -79,16 +79,13 @@ def planned_chain(
     At a value of $0.10, a model of 80 % at $0.0002 before one of 40 % (of what is left) at $0.003,
     with a true check: 0.8 + 0.2 * 0.4 = 0.88 for 0.0002 + 0.2 * 0.003 = $0.0008, utility $0.0872.
     """
-    arms = _arms(options, aim)
-    singles = [_valued((one,), after, check, aim) for one in arms]
-    within = [one for one in singles if _fits_limit(one.latency_ms, aim.latency_ms_max)]
-    single = max(within or singles, key=lambda one: one.utility_usd)
-    best = single
+    arms = undominated_arms(options, aim)
+    best = single = best_single(arms, aim)
     for steps in _ascending(arms):
-        if not _fits(steps, ceiling):
+        if not fits(steps, ceiling):
             continue
         chain = _valued(steps, after, check, aim)
-        if _fits_limit(chain.latency_ms, aim.latency_ms_max):
+        if fits_limit(chain.latency_ms, aim.latency_ms_max):
             best = max(best, chain, key=lambda one: one.utility_usd)
     held = _present(options, present, after, check, aim)
     if held is not None and best.utility_usd - held.utility_usd < MARGIN * aim.value_usd:
@@ -96,6 +93,17 @@ def planned_chain(
     if best.utility_usd - single.utility_usd < GAIN_MIN * aim.value_usd:
         best = single
     return Verdict(best, single, _reason(best, single, check))
+
+
+def best_single(arms: Sequence[Option], aim: Aim) -> Chain:
+    """Return the best single call, of those within the latency where there are any."""
+    singles = [
+        Chain((one.model_id,), one.success, one.cost_usd, one.latency_ms or 0.0,
+              one.utility_usd(aim.value_usd))
+        for one in arms
+    ]  # fmt: skip
+    within = [one for one in singles if fits_limit(one.latency_ms, aim.latency_ms_max)]
+    return max(within or singles, key=lambda one: one.utility_usd)
 
 
 def agreement_chain(
@@ -131,7 +139,7 @@ def _present(
     return _valued(tuple(known[name] for name in present), after, check, aim)
 
 
-def _arms(options: Sequence[Option], aim: Aim) -> list[Option]:
+def undominated_arms(options: Sequence[Option], aim: Aim) -> list[Option]:
     """Return the undominated options, cheapest first; of too many, the most useful ones."""
     front = pareto_front(options)
     if len(front) > ARMS_MAX:
@@ -161,13 +169,15 @@ def _valued(steps: tuple[Option, ...], after: SuccessAfter, check: Check, aim: A
     return Chain(tuple([step.model_id for step in steps]), success, cost, latency, utility)
 
 
-def _fits(steps: tuple[Option, ...], ceiling: Ceiling) -> bool:
-    return _fits_limit(sum(step.cost_usd for step in steps), ceiling.cost_usd) and _fits_limit(
+def fits(steps: tuple[Option, ...], ceiling: Ceiling) -> bool:
+    """Say whether all steps together stay below the ceiling."""
+    return fits_limit(sum(step.cost_usd for step in steps), ceiling.cost_usd) and fits_limit(
         sum(step.latency_ms or 0.0 for step in steps), ceiling.latency_ms
     )
 
 
-def _fits_limit(amount: float, limit: float | None) -> bool:
+def fits_limit(amount: float, limit: float | None) -> bool:
+    """Say whether an amount is within a limit, if there is one."""
     return limit is None or amount <= limit
 
 

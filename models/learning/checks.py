@@ -34,6 +34,18 @@ class Check(NamedTuple):
         wrong = (1.0 - success) * (self.false_accept if accepted else 1.0 - self.false_accept)
         return right / (right + wrong) if right + wrong > 0.0 else success
 
+    def successes(self, accepted: float, times: float) -> float:
+        """Return how many of so many answers were right, when so many were accepted.
+
+        80 of 100 accepted with 20 % false accepts and 10 % false rejects: (80 - 20) / 0.7 = 85.7;
+        of 30 accepted 14.3 were right, not 30. Taking the check's word for the truth would make
+        the cheapest model look best. (Rogan and Gladen, Am. J. Epidemiol. 107 (1978), 71-76.)
+        """
+        told = 1.0 - self.false_accept - self.false_reject
+        if told <= 0.0:  # a check that errs so much says nothing
+            return accepted
+        return min(times, max(0.0, (accepted - self.false_accept * times) / told))
+
 
 TRUE_CHECK = Check()
 
@@ -68,11 +80,20 @@ class CheckAudits:
 
 @dataclass(slots=True)
 class Agreement:
-    """How often two models gave the same answer, and how often that answer was right."""
+    """How often two models gave the same answer, and how often that answer was right.
+
+    `agreed_unknown` counts shared answers of which nobody said whether they were right.
+    """
 
     agreed_right: float = 0.0
     agreed_wrong: float = 0.0
     disagreed: float = 0.0
+    agreed_unknown: float = 0.0
+
+    @property
+    def agreed(self) -> float:
+        """How often the two gave the same answer."""
+        return self.agreed_right + self.agreed_wrong + self.agreed_unknown
 
     def rates(self, first: float, second: float, weight: float = PRIOR_WEIGHT) -> AgreementRates:
         """Return the rates, starting from those of two models that err independently.
@@ -81,9 +102,9 @@ class Agreement:
         """
         both_right, both_wrong = first * second, (1.0 - first) * (1.0 - second)
         agreed = both_right + 0.25 * both_wrong
-        seen = self.agreed_right + self.agreed_wrong
-        share = (agreed * weight + seen) / (weight + seen + self.disagreed)
-        right = (both_right / agreed * weight + self.agreed_right) / (weight + seen)
+        known = self.agreed_right + self.agreed_wrong
+        share = (agreed * weight + self.agreed) / (weight + self.agreed + self.disagreed)
+        right = (both_right / agreed * weight + self.agreed_right) / (weight + known)
         return AgreementRates(share, right)
 
     def record(self, *, agreed: bool, right: bool, times: float = 1.0) -> None:

@@ -7,18 +7,20 @@ shows them in its artifact. Nothing here reads a clock or a table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from models.learning.chains import NO_CEILING, STEPS_MAX, Ceiling, Verdict, planned_chain
-from models.learning.checks import TRUE_CHECK, Check
+from models.learning.agreements import Agreements
+from models.learning.chain_orders import NO_AGREEMENTS, Trust, chain_order, starting_order
+from models.learning.checks import Check
 from models.learning.kinds import ANY, Kind
-from models.learning.pareto import Option
-from models.learning.posteriors import Belief, Posteriors, statistic
+from models.learning.options import aim_of, beliefs_in, options_for
+from models.learning.posteriors import Belief, Posteriors
 from models.learning.priorities import Aim, settled_order
-from models.learning.priors import belief_in
-from models.policy import Complexity, LearnedOrder, Policy
+from models.policy import Complexity, EscalationCheck, LearnedOrder, Policy
 from models.pricing import ModelCard
+
+Place = tuple[str, Complexity | None, EscalationCheck | None]
 
 
 class Reordered(NamedTuple):
@@ -28,54 +30,6 @@ class Reordered(NamedTuple):
     moves: tuple[str, ...]
 
 
-def aim_of(policy: Policy, latency_ms_max: float | None = None) -> Aim:
-    """Return what a policy wants; a success is worth what it may cost, if nothing else is said."""
-    value_usd = policy.success_value_usd or policy.max_cost_per_task
-    return Aim(statistic(value_usd), latency_ms_max)
-
-
-def beliefs_in(
-    policy: Policy, cards: Mapping[str, ModelCard], task_type: str | None = None
-) -> dict[str, Belief]:
-    """Return the prior of every model of a policy that has a price."""
-    return {
-        entry.model_id: belief_in(entry.model_id, card.price, task_type)
-        for entry in policy.ordered_models()
-        if (card := cards.get(entry.model_id)) is not None and card.price is not None
-    }
-
-
-def options_for(posteriors: Posteriors, kind: Kind, beliefs: Mapping[str, Belief]) -> list[Option]:
-    """Return the models as options in a kind of work."""
-    return [
-        Option(model_id, found.success, found.cost_usd, found.latency_ms, found.evidence)
-        for model_id, found in posteriors.estimates(kind, beliefs).items()
-    ]
-
-
-def chain_for(
-    posteriors: Posteriors,
-    kind: Kind,
-    beliefs: Mapping[str, Belief],
-    aim: Aim,
-    check: Check = TRUE_CHECK,
-    ceiling: Ceiling = NO_CEILING,
-    present: Sequence[str] = (),
-) -> Verdict:
-    """Return the best chain for a kind of work, or the single call that none beats."""
-    later = [
-        posteriors.estimates(kind._replace(failed_before=failed), beliefs)
-        for failed in range(1, STEPS_MAX)
-    ]
-
-    def after(model_id: str, failed_before: int) -> float:
-        """Return P(success) of what is left."""
-        return later[failed_before - 1][model_id].success
-
-    return planned_chain(options_for(posteriors, kind, beliefs), after, check, aim, ceiling,
-                         present)  # fmt: skip
-
-
 def reordered(
     policy: Policy,
     posteriors: Posteriors,
@@ -83,55 +37,73 @@ def reordered(
     kinds: Iterable[Kind],
     *,
     check: Check | None = None,
+    agreements: Agreements = NO_AGREEMENTS,
     latency_ms_max: float | None = None,
 ) -> Reordered:
-    """Return the policy with an order for each kind; with a check, chains where they pay.
+    """Return the policy with an order for each kind; with a check, its chains where they pay.
 
-    Learning switched off changes nothing. The ceiling of a chain's cost is the policy's limit per
-    task. Kinds that are not given keep the order they have.
+    Learning switched off changes nothing, and a policy whose escalation is off gets no chains. The
+    ceilings of a chain are the policy's limit per task and `escalation_max_s`. Kinds that are not
+    given keep the orders they have.
     """
     if policy.learning == "off":
         return Reordered(policy, ())
     aim = aim_of(policy, latency_ms_max)
-    orders = {(one.task_type, one.complexity): one for one in policy.orders}
+    trust = None if check is None or policy.escalation == "off" else Trust(check, agreements)
+    orders = {_place(one): one for one in policy.orders}
     moves = []
     for kind in kinds:
-        beliefs = beliefs_in(policy, cards, kind.task_type)
-        if not beliefs:
-            continue
-        made = _order(policy, posteriors, kind, beliefs, aim, check)
-        place = (made.task_type, made.complexity)
-        before = orders.get(place)
-        if _moves(made, before or _unlearned(policy, made)):
-            moves.append(made.note())
-            orders[place] = made
-        elif before is not None:
-            orders[place] = made.model_copy(update={"reason": before.reason})
+        for made in _made(policy, posteriors, kind, cards, aim, trust):
+            place, before = _place(made), orders.get(_place(made))
+            if _moves(made, before or _unlearned(policy, cards, made)):
+                moves.append(_note(policy, made))
+                orders[place] = made
+            elif before is not None:
+                orders[place] = made.model_copy(update={"reason": before.reason})
     return Reordered(policy.model_copy(update={"orders": tuple(orders.values())}), tuple(moves))
 
 
-def _moves(made: LearnedOrder, before: LearnedOrder) -> bool:
+def _place(order: LearnedOrder) -> Place:
+    return order.task_type, order.complexity, order.check
+
+
+def _moves(made: LearnedOrder, before: LearnedOrder | None) -> bool:
     """Say whether requests go elsewhere: the first choice or the chain is another one."""
-    if made.escalates != before.escalates or made.models[0] != before.models[0]:
-        return True
-    return made.escalates and made.models != before.models
+    if before is None or made.check is None:
+        return before is None or made.models[0] != before.models[0]
+    return made.models != before.models
+
+
+def _note(policy: Policy, made: LearnedOrder) -> str:
+    """Return what the artifact says of an order; a suggested chain is not followed."""
+    if made.check is None:
+        return made.note()
+    note = f"{'checked' if made.check == 'accept' else 'unchecked'} requests, {made.note()}"
+    return f"suggested only: {note}" if policy.escalation == "suggested" else note
+
+
+def _made(
+    policy: Policy, posteriors: Posteriors, kind: Kind, cards: Mapping[str, ModelCard], aim: Aim,
+    trust: Trust | None,
+) -> Iterator[LearnedOrder]:  # fmt: skip
+    """Yield the order of a kind, and its chain for each check that the policy lets decide."""
+    beliefs = beliefs_in(policy, cards, kind.task_type)
+    if not beliefs:
+        return
+    yield _order(policy, posteriors, kind, beliefs, aim)
+    if trust is None:
+        return
+    checks: tuple[EscalationCheck, ...] = ("accept", policy.escalation_check)
+    for check in dict.fromkeys(checks):
+        made = chain_order(policy, posteriors, kind, cards, check, trust=trust, aim=aim)
+        if made is not None:
+            yield made
 
 
 def _order(
-    policy: Policy, posteriors: Posteriors, kind: Kind, beliefs: Mapping[str, Belief], aim: Aim,
-    check: Check | None,
-) -> LearnedOrder:  # fmt: skip
+    policy: Policy, posteriors: Posteriors, kind: Kind, beliefs: Mapping[str, Belief], aim: Aim
+) -> LearnedOrder:
     complexity = None if kind.complexity == ANY else Complexity(kind.complexity)
-    if check is not None:
-        ceiling = Ceiling(statistic(policy.max_cost_per_task))
-        held = policy.order_for(kind.task_type, complexity or policy.complexity)
-        chain = held.models if held is not None and held.escalates else ()
-        verdict = chain_for(posteriors, kind, beliefs, aim, check, ceiling, chain)
-        if verdict.worth_it:
-            return LearnedOrder(
-                task_type=kind.task_type, complexity=complexity, models=verdict.chain.models,
-                escalates=True, reason=verdict.reason,
-            )  # fmt: skip
     present = _present(policy, kind, complexity)
     order = settled_order(present, options_for(posteriors, kind, beliefs), aim)
     return LearnedOrder(
@@ -146,7 +118,11 @@ def _present(policy: Policy, kind: Kind, complexity: Complexity | None) -> Seque
     return [entry.model_id for entry in policy.ordered_models()]
 
 
-def _unlearned(policy: Policy, like: LearnedOrder) -> LearnedOrder:
-    """Return the policy's own order in the shape of a learned one."""
+def _unlearned(
+    policy: Policy, cards: Mapping[str, ModelCard], like: LearnedOrder
+) -> LearnedOrder | None:
+    """Return what served before anything was learned: the policy's order, or the first chain."""
+    if like.check is not None:
+        return starting_order(policy, cards, Kind(like.task_type), like.check)
     ids = tuple(entry.model_id for entry in policy.ordered_models())
-    return like.model_copy(update={"models": ids, "escalates": False, "reason": ""})
+    return like.model_copy(update={"models": ids, "reason": ""})

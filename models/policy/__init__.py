@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from models.policy.content import Policy, PolicyModel, policy_schema
-from models.policy.learned import LearnedOrder
+from models.policy.learned import Brings, EscalationCheck, LearnedOrder
 from models.policy.levels import Complexity
 from models.policy.parsing import parse_policy, parse_policy_text
 from models.policy.routing import PolicyChoice, claim_problems, policy_for
 
 __all__ = [
+    "Brings",
     "Complexity",
+    "EscalationCheck",
     "LearnedOrder",
     "Policy",
     "PolicyChoice",

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from models.money import ZERO_USD
-from models.policy.learned import LearnedOrder, learned_order
+from models.policy.learned import EscalationCheck, LearnedOrder, learned_order
 from models.policy.levels import Complexity
 from models.request import OnExhausted
 from models.usd import Usd
@@ -110,6 +110,15 @@ class Policy(BaseModel):
     store_prompts: bool = False
     learning: Literal["on", "off"] = "on"
     success_value_usd: Usd | None = Field(None, description="What a success is worth, in USD")
+    escalation: Literal["off", "suggested", "on"] = Field(
+        "off", description="Cheap first, check the answer, then stronger; suggested only says so"
+    )
+    escalation_check: EscalationCheck = Field(
+        "accept", description="agreement: two cheap models are asked where nothing is checked"
+    )
+    escalation_max_s: float | None = Field(
+        None, gt=0, le=3600, allow_inf_nan=False, description="Longest time of a whole chain"
+    )
     orders: tuple[LearnedOrder, ...] = Field(
         (), max_length=400, description="Learned orders by kind of work, set by the server"
     )
@@ -154,9 +163,23 @@ class Policy(BaseModel):
 
     def order_for(self, task_type: str, complexity: Complexity) -> LearnedOrder | None:
         """Return the learned order that serves such a request; None where nothing is learned."""
+        return self._learned(task_type, complexity, None)
+
+    def chain_order_for(
+        self, task_type: str, complexity: Complexity, check: EscalationCheck
+    ) -> LearnedOrder | None:
+        """Return the learned chain of such requests with such a check; None: nothing is learned.
+
+        A chain of one model says that none pays.
+        """
+        return self._learned(task_type, complexity, check)
+
+    def _learned(
+        self, task_type: str, complexity: Complexity, check: EscalationCheck | None
+    ) -> LearnedOrder | None:
         if self.learning == "off" or not self.orders:
             return None
-        return learned_order(self.orders, task_type, complexity)
+        return learned_order(self.orders, task_type, complexity, check)
 
     def stored(self) -> dict[str, Any]:
         """Return the document to store: everything but what the server keeps beside it."""

@@ -127,7 +127,8 @@ async def ask(opened: Runtime, order: AttemptOrder, holding: Holding, *, book: B
 
 
 async def _call(opened: Runtime, order: AttemptOrder, holding: Holding) -> Completion:
-    call, sink = _chat_call(order), current_sink()
+    call = _chat_call(order)
+    sink = None if order.is_provisional else current_sink()  # nothing is seen before it is accepted
     async with _noting(opened, holding) as note:
         if sink is None:
             return await opened.upstream.complete(call, deadline_s=order.timeout_s, on_headers=note)

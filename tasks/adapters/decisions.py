@@ -29,6 +29,7 @@ from tasks.adapters.store import decisions as store
 from tasks.adapters.store.approvals import read_approval
 from tasks.adapters.store.feedback import read_feedback
 from tasks.adapters.store.policies import read_policies
+from tasks.adapters.store.set_aside import set_aside
 
 
 async def receive(request: RoutingRequest, caller: Caller) -> Arrival:
@@ -107,10 +108,13 @@ async def _known_arrival(opened: Runtime, arrival: Arrival, known: store.Known) 
         return replace(arrival, stored=known.result)
     if arrival.approval is not None and await _holds_still(opened, arrival.approval):
         return replace(arrival, attempts_made=arrival.approval.attempt_no - 1)
-    completion, attempts = await finished_attempt(opened, known.decision_id)
-    if completion is None:
+    found, attempts = await finished_attempt(
+        opened, known.decision_id, asks_two=await store.asks_two(opened.database, known.decision_id)
+    )
+    if found is None:
         return replace(arrival, attempts_made=attempts)
-    ending = Ending(None, Status.COMPLETED, completion, ("taken from the attempt's stored answer",))
+    reasons = ("taken from the attempt's stored answer",)
+    ending = Ending(None, Status.COMPLETED, found.completion, reasons, model_id=found.model_id)
     return replace(arrival, stored=await finish(arrival, ending))
 
 
@@ -184,6 +188,7 @@ async def finish(arrival: Arrival, ending: Ending) -> RoutingResult:
     opened = runtime()
     if ending.status is Status.AWAITING_APPROVAL:
         ending = await hold_for_approval(opened, arrival, ending)
+    await set_aside(opened.database, arrival.decision_id, ending.set_aside)
     rows = await opened.ledger.attempts(arrival.decision_id)
     result = result_of(
         arrival,

@@ -6,17 +6,18 @@ caller takes the plain ones: its decision must be visible to a second arrival fr
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 from psycopg import OperationalError
 from psycopg.types.json import Jsonb
 
-from models.attempt import Bill, Rejected, Reserved, Uncovered
+from models.attempt import Bill, Rejected, ReserveAnswer, Reserved, Uncovered
 from models.completion import Completion
 from models.decision import Arrival, AttemptOrder, Caller, Ending
 from models.errors import DatabaseFailed, NeverSent
@@ -57,6 +58,7 @@ class GatheredSteps:
         self._plan: Plan | None = None
         self._is_stored = False
         self._unbooked: Unbooked | None = None
+        self._opening = asyncio.Lock()
 
     async def receive(self, request: RoutingRequest, caller: Caller) -> Arrival:
         """Return the arrival; nothing is written before the plan is made."""
@@ -77,9 +79,24 @@ class GatheredSteps:
 
     async def execute(self, order: AttemptOrder) -> Completion:
         """Ask the order's model; the first attempt opens the decision in the commit of its hold."""
-        if self._is_stored:
+        return await attempts.visibly(self._attempt(order))
+
+    async def _attempt(self, order: AttemptOrder) -> Completion:
+        async with self._opening:  # of two attempts at once, one opens the decision
+            first = None if self._is_stored else await self._open(order)
+        if first is None:
             return await attempts.run_attempt(order)
-        return await attempts.visibly(self._first_attempt(order))
+        answer, token = first
+        match answer:
+            case Sent():
+                holding = Holding(answer.selection_id, token)
+                return await attempts.ask(runtime(), order, holding, book=self._book)
+            case Reserved():
+                raise NeverSent("the hold expired before it could be used")
+            case Rejected() | Uncovered():
+                raise attempts.refusal_of(order, answer)
+            case _:
+                return await await_other_owner(runtime(), answer.attempt)
 
     async def record(self, arrival: Arrival, ending: Ending) -> RoutingResult:
         """Store the result, with the bill where that is still to be booked."""
@@ -89,29 +106,21 @@ class GatheredSteps:
             await self._store(arrival)
         return await decisions.finish(arrival, ending)
 
-    async def _first_attempt(self, order: AttemptOrder) -> Completion:
+    async def _open(self, order: AttemptOrder) -> tuple[Sent | ReserveAnswer, UUID]:
         opened, token = runtime(), uuid4()
         hold = attempts.hold_of(opened, order, token)
         lease_s = order.timeout_s + attempts.SENT_MARGIN_S
         columns = self._decision_columns(order.arrival)
         answer = await opened.ledger.open_and_send(columns, hold, lease_s)
         self._is_stored = True
-        match answer:
-            case Sent():
-                holding = Holding(answer.selection_id, token)
-                return await attempts.ask(opened, order, holding, book=self._book)
-            case Reserved():
-                raise NeverSent("the hold expired before it could be used")
-            case Rejected() | Uncovered():
-                raise attempts.refusal_of(order, answer)
-            case _:
-                return await await_other_owner(opened, answer.attempt)
+        return answer, token
 
     async def _book(
         self, opened: Runtime, order: AttemptOrder, holding: Holding, completion: Completion
     ) -> Completion:
         """Keep the bill for the commit of the result, where both are certain by now."""
-        if completion.usage is None or order.arrival.request.accept is not None:
+        checked = order.is_provisional or order.arrival.request.accept is not None
+        if completion.usage is None or checked:
             return await book_answer(opened, order, holding, completion)
         bill = bill_of(order, completion, completion.usage, Outcome.OK)
         self._unbooked = Unbooked(order, holding, bill)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
+from models.agreement import agrees
 from models.attempt import AttemptRow, AttemptState
 from models.completion import Completion, Usage
+from models.decision import Answered
 from models.errors import AnswerRejected, NeverSent, OutcomeUnknown, UpstreamFailed
 from models.result import Outcome
 from tasks.adapters.ledger import reconcile_unknown
 from tasks.adapters.runtime import Runtime
+from tasks.adapters.store.set_aside import set_aside
 
 POLL_S = 0.5
 OPEN_STATES = (AttemptState.RESERVED, AttemptState.SENT)
@@ -36,22 +40,46 @@ async def await_other_owner(opened: Runtime, attempt: AttemptRow) -> Completion:
     raise _failure_of(current, completion)
 
 
-async def finished_attempt(opened: Runtime, decision_id: UUID) -> tuple[Completion | None, int]:
+async def finished_attempt(
+    opened: Runtime, decision_id: UUID, *, asks_two: bool = False
+) -> tuple[Answered | None, int]:
     """Return the stored good answer of a decision, if any, and how many attempts it has had.
 
     Waits for a living owner, sweeps a dead one, and asks the upstream about unknown attempts
-    first, so that a new attempt is made only when the old ones are certain to bring nothing.
+    first, so that a new attempt is made only when the old ones are certain to bring nothing. With
+    `asks_two` the first two attempts' answers count only where they agree.
     """
-    attempts = await opened.ledger.attempts(decision_id)
+    attempts, answers = await opened.ledger.attempts(decision_id), list[Answered]()
     for attempt in attempts:
         try:
-            return await await_other_owner(opened, attempt), len(attempts)
+            completion = await await_other_owner(opened, attempt)
         except UpstreamFailed:
             continue
+        answers.append(Answered(attempt.model_id, attempt.attempt_no, completion))
+        if not asks_two:
+            break
+    found = next(iter(answers), None)
+    if asks_two:
+        found = await _confirmed(opened, decision_id, answers)
+    if found is not None:
+        return found, len(attempts)
     attempts = await opened.ledger.attempts(decision_id)  # a sweep may have made some unknown
     if any(attempt.state is AttemptState.UNKNOWN for attempt in attempts):
         await reconcile_unknown(opened.ledger, opened.upstream)
     return None, len(attempts)
+
+
+async def _confirmed(
+    opened: Runtime, decision_id: UUID, answers: Sequence[Answered]
+) -> Answered | None:
+    """Return the answer that two models gave, or a third one's; two that differ are set aside."""
+    pair = [one for one in answers if one.attempt_no <= 2]
+    later = [one for one in answers if one.attempt_no > 2]
+    if len(pair) == 2 and agrees(pair[0].completion.content, pair[1].completion.content):
+        return pair[0]
+    if len(pair) == 2:
+        await set_aside(opened.database, decision_id, (1, 2))
+    return later[0] if later else None
 
 
 def stored_completion(attempt: AttemptRow) -> Completion | None:

@@ -12,6 +12,7 @@ from models.budget import BudgetMode, BudgetState
 from models.circuit import circuit_open_until
 from models.decision import Arrival
 from models.features import request_features
+from models.learning.chain_orders import starting_chain
 from models.pricing import ModelCard
 from models.snapshot import BudgetRoom, ModelStatistics, Snapshot
 from tasks.adapters.database import Database
@@ -46,16 +47,19 @@ async def read_snapshot(
     )
     statistics = await recent(opened.database, wanted)
     ratios = await _elastic_ratios(opened, wanted, rooms)
+    features, found = request_features(request), await cards(opened.database, wanted)
+    by_id = {card.model_id: card for card in found}
     return Snapshot(
-        features=request_features(request),
+        features=features,
         classification=arrival.classification,
         policy=policy,
         policy_reason=arrival.policy_reason,
-        cards=tuple(await cards(opened.database, wanted)),
+        cards=tuple(found),
         statistics=tuple(_statistics(name, statistics[name], ratios) for name in wanted),
         budgets=tuple(budget_room(state) for state in rooms),
         draw=random.random(),  # exploration, not a secret
         now=datetime.now(UTC),
+        starting_chain=starting_chain(policy, by_id, arrival.classification, features),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from models.attempt import AttemptState
 from models.completion import Completion
 from models.decision import Arrival, AttemptOrder, Caller, Ending
-from models.errors import UpstreamFailed
+from models.errors import AnswerRejected, UpstreamFailed
 from models.plan import OutKind, Plan
 from models.request import RoutingRequest
 from models.result import RoutingResult, Status
@@ -23,6 +23,7 @@ from tasks.adapters.decisions import attempt_result
 from tasks.adapters.runtime import runtime
 from tasks.adapters.store.batch_results import Ended
 from tasks.adapters.store.requests import keep_request
+from tasks.adapters.store.set_aside import set_aside
 
 if TYPE_CHECKING:
     from tasks.adapters.batches.run import BatchRun
@@ -72,9 +73,10 @@ class Line:
         """Make one attempt, and tell the group how its model did."""
         try:
             completion = await attempts.run_attempt(order)
-        except UpstreamFailed:
+        except UpstreamFailed as failure:
             self.met_failure = True
-            if self.group is not None:
+            # an answer that fails its check says nothing about the model's health
+            if self.group is not None and not isinstance(failure, AnswerRejected):
                 self.group.note_failure(order.candidate.model_id)
             raise
         if self.group is not None:
@@ -88,6 +90,7 @@ class Line:
         if ending.status in WAITING or arrival.approval is not None:
             return await self._record_waiting(arrival, ending)
         opened = runtime()
+        await set_aside(opened.database, arrival.decision_id, ending.set_aside)
         rows = await opened.ledger.attempts(arrival.decision_id)
         result = result_of(
             arrival,

@@ -52,12 +52,15 @@ class GatheringLedger(Ledger):
         self._notes: dict[UUID, asyncio.TimerHandle] = {}
         self._noting: set[asyncio.Task[bool]] = set()
         self._booked: dict[UUID, AttemptRow] = {}
+        self._several: set[UUID] = set()  # decisions with more than one attempt
 
     async def reserve(self, hold: Hold) -> ReserveAnswer:
         """Hold money for one attempt and mark it sent, as `Ledger.reserve` and `mark_sent`.
 
         A caller that is cancelled meanwhile sends nothing: its hold is released.
         """
+        if hold.attempt_no > 1:
+            self._several.add(hold.decision_id)
         asked = asyncio.ensure_future(self._reserve(hold))
         try:
             row = await asyncio.shield(asked)
@@ -111,7 +114,9 @@ class GatheringLedger(Ledger):
     async def attempts(self, decision_id: UUID) -> list[AttemptRow]:
         """Return the attempts of one decision; a first one booked here needs no second look."""
         booked = self._booked.pop(decision_id, None)
-        if booked is not None:
+        has_several = decision_id in self._several
+        self._several.discard(decision_id)
+        if booked is not None and not has_several:
             return [booked]
         return await super().attempts(decision_id)
 

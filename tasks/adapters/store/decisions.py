@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from models.decision import Arrival
+from models.plan import plan_from_document
 from models.result import RoutingResult
 from tasks.adapters.database import Database
 
@@ -179,6 +180,13 @@ async def read_decision(database: Database, decision_id: UUID) -> dict[str, Any]
     """Return one whole row, or None."""
     rows = await database.fetch_all(READ, {"id": decision_id})
     return rows[0] if rows else None
+
+
+async def asks_two(database: Database, decision_id: UUID) -> bool:
+    """Say whether the decision's plan asks two models at once and compares their answers."""
+    row = await read_decision(database, decision_id)
+    plan = None if row is None or row["plan"] is None else plan_from_document(row["plan"])
+    return plan is not None and plan.chain is not None and plan.chain.asks_two
 
 
 async def planned_decisions(database: Database, *, after: UUID, limit: int) -> list[dict[str, Any]]:

@@ -7,10 +7,10 @@ from random import Random
 import pytest
 
 from models.learning.kinds import Kind
+from models.learning.options import options_for
 from models.learning.pareto import Option, pareto_front
 from models.learning.posteriors import Belief, Outcomes, Posteriors
 from models.learning.priorities import Aim, by_utility, explored, settled_order
-from models.learning.recompute import options_for
 
 CHEAP = Option("a/cheap", 0.80, 0.0002, 900.0, 100.0)
 WORSE = Option("a/worse", 0.70, 0.0010, 900.0, 100.0)
