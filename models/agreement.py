@@ -32,7 +32,7 @@ def canonical(text: str) -> str:
         )
     except (ValueError, RecursionError):
         return _words(bare)
-    return _words(value) if isinstance(value, str) else _words(_by_value(value))
+    return _words(value) if isinstance(value, str) else _by_value(value)
 
 
 def _words(text: str) -> str:

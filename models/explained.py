@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from models.chain_words import chain_lines
 from models.money import plain
+from models.plan import plan_from_document
 from models.snapshot import BudgetRoom, Snapshot, from_document
 
 ORDINALS = {1: "first", 2: "second", 3: "third"}
@@ -49,6 +51,7 @@ def explanation_parts(document: Document) -> tuple[Part, ...]:
             Part("budgets when it was decided", tuple(_budget(room) for room in snapshot.budgets)),
         ]
     parts += [
+        Part("chain", _chain(document)),
         Part("models", tuple(_model(one) for one in document["considered"])),
         Part("attempts", tuple(_attempts(document["attempts"]))),
         Part("feedback", tuple(_feedback(document))),
@@ -109,6 +112,15 @@ def _order(document: Document, snapshot: Snapshot) -> Iterator[str]:
     propensity = (document["plan"] or {}).get("propensity", 1.0)
     if propensity < 1.0:
         yield f"the first choice was drawn: it had a chance of {propensity:.1%}"
+
+
+def _chain(document: Document) -> tuple[str, ...]:
+    stored = document["plan"]
+    if stored is None or stored.get("chain") is None:
+        return ()
+    chain = plan_from_document(stored).chain
+    made = [(one["model"], str(one["outcome"])) for one in document["attempts"]]
+    return () if chain is None else chain_lines(chain, made)
 
 
 def _budget(room: BudgetRoom) -> str:

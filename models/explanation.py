@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
+from models.chain_words import chain_lines
 from models.money import plain
 from models.plan import Plan
 from models.result import RoutingResult
@@ -36,6 +37,9 @@ def decision_markdown(result: RoutingResult, plan: Plan | None) -> str:
     parts = [_summary(result), _bullets("Why", why)]
     if plan is not None:
         parts.append(_candidates(plan))
+    if plan is not None and plan.chain is not None:
+        made = [(one.model, one.outcome.value) for one in result.attempts]
+        parts.append(_bullets("Chain", chain_lines(plan.chain, made)))
     if result.attempts:
         parts.append(_attempts(result))
     return "\n\n".join(parts)

@@ -1,0 +1,263 @@
+"""Verified escalation: cheap first, the answer checked, then dearer; and what all of it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.api.lanes import Lanes
+from deployments.api.options import ServeOptions
+from deployments.simulator import RunningSimulator, SimulatorConfig, running_simulator
+from models.policy import parse_policy
+from models.request import RoutingRequest
+from models.result import Outcome, Status
+from tasks.adapters.decisions import explained_decision
+from tasks.adapters.replays import replay_decisions
+from tasks.adapters.store.policies import apply_policies
+from tests.bench import Bench, Collected
+
+pytestmark = pytest.mark.anyio
+
+CHEAP, MIDDLE, DEAR = "openai/gpt-4.1-nano", "openai/gpt-4.1-mini", "openai/gpt-4o"
+SUM = "What is 17 + 25? Answer with the number only."
+IS_42 = {"regex": "^42$"}
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"type": "integer"}, "unit": {"type": "string"}},
+    "required": ["answer", "unit"],
+}
+AS_JSON = {
+    "response_format": {"type": "json_schema", "json_schema": {"name": "sum", "schema": SCHEMA}},
+    "accept": {"json_schema": SCHEMA},
+}
+
+
+@pytest.fixture
+def right() -> dict[str, float]:
+    """How likely each model answers well; a test may change it."""
+    return {CHEAP: 0.0, MIDDLE: 0.0, DEAR: 1.0}
+
+
+@pytest.fixture
+def simulator(tmp_path: Path, right: dict[str, float]) -> Iterator[RunningSimulator]:
+    config = SimulatorConfig(
+        latency_scale=0, charge_log=tmp_path / "charges.jsonl", success_probability=right
+    )
+    with running_simulator(config) as running:
+        yield running
+
+
+async def set_policy(bench: Bench, *orders: dict[str, Any], **changes: Any) -> None:
+    """A policy whose order begins with the dear model, and its chains."""
+    document: dict[str, Any] = {
+        "name": "sums",
+        "models": [
+            {"model": name, "priority": number}
+            for number, name in enumerate((DEAR, MIDDLE, CHEAP), start=1)
+        ],
+        "max_cost_per_task": "0.10",
+        "max_tokens": 200,
+        "task_types": ["sums"],
+        "complexity": "simple",
+        "escalation": "on",
+        "orders": [{"task_type": "sums", **order} for order in orders],
+    }
+    await apply_policies(
+        bench.runtime.database, [parse_policy(document | changes)], source="person", reason="test"
+    )
+
+
+BY_CHECK = {"models": [CHEAP, DEAR], "escalates": True, "check": "accept"}
+BY_THREE = {"models": [CHEAP, MIDDLE, DEAR], "escalates": True, "check": "accept"}
+AGREED = {"models": [CHEAP, MIDDLE, DEAR], "escalates": True, "check": "agreement"}
+
+
+async def ask(bench: Bench, **fields: Any) -> Any:
+    return await bench.route(SUM, task_type="sums", **fields)
+
+
+async def test_cheap_answer_that_fails_its_schema_is_answered_by_the_dearer_model(bench):
+    await set_policy(bench, BY_CHECK)
+    result = await ask(bench, **AS_JSON)
+    assert (result.status, result.model) == (Status.COMPLETED, DEAR)
+    assert [(one.model, one.outcome) for one in result.attempts] == [
+        (CHEAP, Outcome.REJECTED_ANSWER),
+        (DEAR, Outcome.OK),
+    ]
+    rows = await bench.rows(result.decision_id)
+    assert [row["state"] for row in rows] == ["SETTLED", "SETTLED"]
+    assert all(row["actual_cost"] > 0 for row in rows)
+    assert result.cost_usd == sum(row["actual_cost"] for row in rows) == bench.true_spend
+
+
+async def test_cheap_answer_that_passes_is_the_only_call(bench, right):
+    right[CHEAP] = 1.0
+    await set_policy(bench, BY_CHECK)
+    result = await ask(bench, accept=IS_42)
+    assert (result.model, result.content, bench.asked) == (CHEAP, "42", 1)
+
+
+async def test_ceiling_of_money_stops_the_chain_before_the_step_that_does_not_fit(bench):
+    await set_policy(bench, BY_THREE)
+    whole = await ask(bench, accept=IS_42)
+    held = [one.estimated_cost_usd for one in whole.attempts]
+    asked = bench.asked
+    # room for the first two holds, and not for the shortest answer of the third
+    result = await ask(bench, accept=IS_42, max_cost_usd=str(held[0] + held[1] + Decimal("1e-6")))
+    assert [one.model for one in result.attempts] == [CHEAP, MIDDLE]
+    assert (result.status, bench.asked - asked) == (Status.FAILED, 2)
+    assert any(DEAR in reason and "chain's other holds" in reason for reason in result.reasons)
+
+
+async def test_sum_of_the_holds_of_a_chain_stays_below_the_limit_per_task(bench):
+    await set_policy(bench, BY_THREE, max_cost_per_task="0.0015")
+    result = await ask(bench, accept=IS_42)
+    assert len(result.attempts) == 3
+    assert sum(one.estimated_cost_usd for one in result.attempts) <= Decimal("0.0015")
+
+
+async def test_ceiling_of_time_stops_the_chain(bench):
+    await set_policy(bench, BY_CHECK, escalation_max_s=0.4)
+    bench.fail("slow_drip", {"model": CHEAP}, seconds=0.6)
+    result = await ask(bench, accept=IS_42)
+    assert (result.status, bench.asked) == (Status.FAILED, 1)
+    assert result.reasons[-1] == "the 0.4 s of the whole chain have passed"
+
+
+async def test_switched_off_escalation_never_goes_dearer(bench):
+    await set_policy(
+        bench,
+        BY_CHECK,
+        {"models": [CHEAP, MIDDLE, DEAR]},
+        escalation="off",
+    )
+    result = await ask(bench, accept=IS_42)
+    assert [one.model for one in result.attempts] == [CHEAP]
+    assert result.status is Status.FAILED
+
+
+async def test_suggested_chain_is_told_and_not_followed(bench):
+    await set_policy(bench, BY_CHECK, escalation="suggested")
+    result = await ask(bench, accept=IS_42)
+    assert [one.model for one in result.attempts] == [DEAR]
+    (note,) = [reason for reason in result.reasons if reason.startswith("chain not followed")]
+    assert f"{CHEAP} > {DEAR}" in note and "only suggests" in note
+
+
+async def test_request_without_a_check_is_not_served_by_a_chain_that_relies_on_one(bench):
+    await set_policy(bench, BY_CHECK)
+    result = await ask(bench)
+    assert [one.model for one in result.attempts] == [DEAR]
+
+
+async def test_fresh_installation_escalates_by_public_priors(bench):
+    await set_policy(bench)
+    result = await ask(bench, accept=IS_42)
+    assert len(result.attempts) > 1
+    assert any(reason.startswith("public priors for sums: ") for reason in result.reasons)
+
+
+async def test_two_models_that_agree_answer_with_the_cheaper_ones_words(bench, right):
+    right[CHEAP] = right[MIDDLE] = 1.0
+    await set_policy(bench, AGREED, escalation_check="agreement")
+    result = await ask(bench)
+    assert (result.status, result.model, result.content) == (Status.COMPLETED, CHEAP, "42")
+    assert [(one.model, one.outcome) for one in result.attempts] == [
+        (CHEAP, Outcome.OK),
+        (MIDDLE, Outcome.OK),
+    ]
+    assert result.cost_usd == bench.true_spend and bench.asked == 2
+
+
+async def test_two_models_that_differ_are_overruled_by_the_third(bench, right):
+    right[MIDDLE] = 1.0
+    await set_policy(bench, AGREED, escalation_check="agreement")
+    result = await ask(bench)
+    assert (result.model, result.content) == (DEAR, "42")
+    assert [one.outcome for one in result.attempts] == [
+        Outcome.REJECTED_ANSWER,
+        Outcome.REJECTED_ANSWER,
+        Outcome.OK,
+    ]
+    assert result.cost_usd == bench.true_spend
+    assert all(one.cost_usd > 0 for one in result.attempts)
+
+
+async def test_third_model_is_asked_when_one_of_the_two_fails(bench, right):
+    right[MIDDLE] = 1.0
+    await set_policy(bench, AGREED, escalation_check="agreement")
+    bench.fail("bad_gateway", {"model": CHEAP})
+    result = await ask(bench)
+    assert (result.model, result.content) == (DEAR, "42")
+    assert "there are no two answers to compare" in " ".join(result.reasons)
+
+
+async def test_answer_of_the_dearer_of_two_is_given_when_the_third_cannot_be_asked(bench, right):
+    right[MIDDLE] = 1.0
+    await set_policy(bench, AGREED, escalation_check="agreement")
+    bench.fail("bad_gateway", {"model": DEAR})
+    result = await ask(bench)
+    assert (result.status, result.model, result.content) == (Status.COMPLETED, MIDDLE, "42")
+    assert result.reasons[-1] == f"the answer of {MIDDLE} is given, unconfirmed"
+
+
+async def test_request_with_a_check_is_not_asked_of_two_models(bench, right):
+    right[CHEAP] = 1.0
+    await set_policy(bench, BY_CHECK, AGREED, escalation_check="agreement")
+    result = await ask(bench, accept=IS_42)
+    assert [one.model for one in result.attempts] == [CHEAP]
+
+
+async def test_stream_brings_only_the_accepted_answer(bench, collected: Collected):
+    await set_policy(bench, BY_CHECK)
+    result = await ask(bench, accept=IS_42, sink=collected)
+    assert (result.content, result.model) == ("42", DEAR)
+    assert collected.text in ("", "42")
+    assert CHEAP not in collected.chosen_models
+
+
+async def test_chain_is_explained_with_its_steps_and_replays_identically(bench):
+    await set_policy(bench)
+    result = await ask(bench, accept=IS_42)
+    document = await explained_decision(bench.runtime, result.decision_id)
+    chain = document["plan"]["chain"]
+    assert chain["is_followed"] and chain["source"] == "public priors"
+    assert chain["brings"]["false_accept"] == pytest.approx(0.05)
+    assert (await replay_decisions(bench.runtime, result.decision_id)).identical == 1
+
+
+@pytest.mark.parametrize(("answers_agree", "model"), [(True, CHEAP), (False, DEAR)])
+async def test_interrupted_agreement_pays_nothing_twice(bench, right, answers_agree, model):
+    right[MIDDLE] = 1.0
+    right[CHEAP] = float(answers_agree)
+    await set_policy(bench, AGREED, escalation_check="agreement")
+    bench.fail("bad_gateway", {"model": DEAR})
+    await ask(bench, idempotency_key="cut")
+    await bench.runtime.database.execute(
+        "UPDATE routing_decisions SET result = NULL, finished_at = NULL, status = 'running'"
+    )
+    await bench.runtime.database.execute(
+        "UPDATE model_selections SET outcome = 'ok', success = true, error = NULL"
+        " WHERE selected_model <> %s",
+        (DEAR,),
+    )
+    again = await ask(bench, idempotency_key="cut")
+    assert (again.status, again.model, again.content) == (Status.COMPLETED, model, "42")
+    asked = [row["selected_model"] for row in await bench.rows()]
+    assert (asked.count(CHEAP), asked.count(MIDDLE)) == (1, 1)
+
+
+@pytest.mark.parametrize("accept", [IS_42, None])
+async def test_gathered_writes_escalate_as_the_plain_ones_do(bench, right, accept):
+    right[MIDDLE] = 1.0
+    await set_policy(bench, BY_CHECK, AGREED, escalation_check="agreement")
+    lanes = Lanes(ServeOptions(lane="ledger"), prefect_known=False)
+    request = RoutingRequest.model_validate({"prompt": SUM, "task_type": "sums", "accept": accept})
+    result = await lanes.run(request, "ledger")
+    assert (result.model, result.content) == (DEAR, "42")
+    assert len(result.attempts) == len(await bench.rows()) == (2 if accept else 3)
+    assert result.cost_usd == bench.true_spend
