@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from flows.agreement import Compared
+from models.agreement import agrees
 from models.attempt import Candidate
 from models.completion import Completion
 from models.decision import Answered, Arrival, Ending
@@ -46,7 +47,7 @@ class Course:
         spare = () if self.compared is None else self.compared.answers
         if spare and completion is None:
             return self._unconfirmed(plan, spare)
-        aside = tuple(one.attempt_no for one in spare) if len(spare) > 1 else ()
+        aside = () if completion is None else _differing(spare, completion)
         made = Ending(plan, status, completion, tuple(self.reasons), set_aside=aside)
         if status is not Status.PARKED:
             return made
@@ -69,6 +70,15 @@ class Course:
             model_id=best.model_id,
             set_aside=tuple(one.attempt_no for one in others),
         )
+
+
+def _differing(spare: Sequence[Answered], completion: Completion) -> tuple[int, ...]:
+    """Return the attempts that the third model's answer contradicts, where two were compared."""
+    return tuple(
+        one.attempt_no
+        for one in spare
+        if len(spare) > 1 and not agrees(one.completion.content, completion.content)
+    )
 
 
 def begun(arrival: Arrival, snapshot: Snapshot, plan: Plan) -> Course:

@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from deployments.api.lanes import Lanes
 from deployments.api.options import ServeOptions
 from deployments.simulator import RunningSimulator, SimulatorConfig, running_simulator
+from models.learning.checks import Agreement, CheckAudits
 from models.policy import parse_policy
 from models.request import RoutingRequest
 from models.result import Outcome, Status
 from tasks.adapters.decisions import explained_decision
 from tasks.adapters.replays import replay_decisions
+from tasks.adapters.store.check_audits import read_agreements, read_audits, read_check
+from tasks.adapters.store.feedback import save_feedback
 from tasks.adapters.store.policies import apply_policies
 from tests.bench import Bench, Collected
 
@@ -180,7 +184,7 @@ async def test_two_models_that_differ_are_overruled_by_the_third(bench, right):
     assert (result.model, result.content) == (DEAR, "42")
     assert [one.outcome for one in result.attempts] == [
         Outcome.REJECTED_ANSWER,
-        Outcome.REJECTED_ANSWER,
+        Outcome.OK,  # the third says the same
         Outcome.OK,
     ]
     assert result.cost_usd == bench.true_spend
@@ -261,3 +265,41 @@ async def test_gathered_writes_escalate_as_the_plain_ones_do(bench, right, accep
     assert (result.model, result.content) == (DEAR, "42")
     assert len(result.attempts) == len(await bench.rows()) == (2 if accept else 3)
     assert result.cost_usd == bench.true_spend
+
+
+async def score(bench: Bench, decision_id: UUID, value: str, attempt: int | None = None) -> None:
+    await save_feedback(
+        bench.runtime.database, decision_id, attempt_no=attempt, score=Decimal(value), given_by=None
+    )
+
+
+async def test_rates_of_a_check_come_from_feedback_on_what_it_accepted_and_rejected(bench, right):
+    await set_policy(bench, BY_CHECK)
+    database = bench.runtime.database
+    assert await read_check(database, "sums") == CheckAudits().check()  # nothing but the prior
+    rejected = await ask(bench, accept=IS_42)
+    right[CHEAP] = 1.0
+    accepted = await ask(bench, accept=IS_42)
+    unchecked = await ask(bench)
+    await score(bench, rejected.decision_id, "1", attempt=1)  # it was right after all
+    await score(bench, rejected.decision_id, "1")  # the dearer answer was as well
+    await score(bench, accepted.decision_id, "0.25")
+    await score(bench, unchecked.decision_id, "0")
+    audits = await read_audits(database, "sums")
+    assert audits == CheckAudits(right_accepted=1.25, right_rejected=1, wrong_accepted=0.75)
+    # 5 % of 20 imagined audits each: (1 + 0.75) / 20.75 and (1 + 1) / 22.25
+    check = await read_check(database, "sums")
+    assert check.false_accept == pytest.approx(1.75 / 20.75)
+    assert check.false_reject == pytest.approx(2 / 22.25)
+
+
+async def test_agreements_of_a_pair_are_counted_and_scored(bench, right):
+    await set_policy(bench, AGREED, escalation_check="agreement")
+    right[MIDDLE] = 1.0
+    await ask(bench)
+    right[CHEAP] = 1.0
+    agreed = [await ask(bench) for _ in range(3)]
+    await score(bench, agreed[0].decision_id, "1")
+    await score(bench, agreed[1].decision_id, "0", attempt=1)
+    seen = await read_agreements(bench.runtime.database, "sums")
+    assert seen == {(CHEAP, MIDDLE): Agreement(1, 1, disagreed=1, agreed_unknown=1)}
