@@ -15,7 +15,7 @@ from models.request import OnExhausted, RoutingRequest
 from models.result import RoutingResult, Status
 from models.snapshot import Snapshot
 from models.waiting import money_back_at, rest_s
-from tasks.steps import Steps
+from tasks.steps import Steps, sharing
 
 
 async def route(request: RoutingRequest, caller: Caller, steps: Steps) -> RoutingResult:
@@ -25,8 +25,11 @@ async def route(request: RoutingRequest, caller: Caller, steps: Steps) -> Routin
         return arrival.stored
     snapshot = await steps.check_budget(arrival)  # 3, 4
     plan = await steps.select_model(arrival, snapshot)  # 5, 6, 7, 8
-    ending = refused(plan) or await make_attempts(arrival, snapshot, plan, steps)  # 9
-    return await steps.record_outcome(arrival, ending)  # 10, 11
+    async with sharing(arrival, snapshot, plan, steps.find_answer) as shared:
+        ending = shared.ending or refused(plan)
+        ending = ending or await make_attempts(arrival, snapshot, plan, steps)  # 9
+        shared.result = await steps.record_outcome(arrival, ending)  # 10, 11
+        return shared.result
 
 
 def refused(plan: Plan) -> Ending | None:

@@ -18,6 +18,7 @@ from models.waiting import WAITING
 from tasks.check_budget import check_budget
 from tasks.classify_request import classify_request
 from tasks.execute_request import execute_request
+from tasks.find_answer import find_answer
 from tasks.record_outcome import record_outcome
 from tasks.run_page import label_run
 from tasks.select_model import select_model
@@ -35,6 +36,7 @@ PREFECT_STEPS = Steps(
     select_model=select_model,
     execute_request=execute_request,
     record_outcome=record_outcome,
+    find_answer=find_answer,
 )
 
 

@@ -42,6 +42,9 @@ class Accept(BaseModel):
     min_chars: int | None = Field(None, ge=1, description="Least length of the answer")
 
 
+_NOT_IN_FINGERPRINT = {"idempotency_key", "metadata", "priority", "tenant"}
+
+
 def _in_order(schema: dict[str, Any]) -> None:
     """Number the fields for Prefect's form: its database forgets the order of a JSON object."""
     for position, part in enumerate(schema["properties"].values()):
@@ -59,6 +62,9 @@ class RoutingRequest(BaseModel):
     policy: Name | None = Field(None, description="Policy name; else chosen by task type")
     model: Name | None = Field(None, description="Ask this model id only, past the policy's list")
     worker_id: Name | None = Field(None, description="The worker that pays from its own budgets")
+    tenant: Name | None = Field(
+        None, description="Whose cached answers it may get; the API sets it to the key's id"
+    )
     task_id: UUID | None = Field(None, description="The governance task this belongs to")
     step: Name | None = Field(None, description="With task_id: an idempotency key")
     idempotency_key: Name | None = Field(None, description="Same key, same answer, paid once")
@@ -131,7 +137,7 @@ class RoutingRequest(BaseModel):
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of everything that shapes the answer; same key must mean same hash."""
-        body = self.model_dump(mode="json", exclude={"idempotency_key", "metadata", "priority"})
+        body = self.model_dump(mode="json", exclude=_NOT_IN_FINGERPRINT)
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -42,6 +42,7 @@ def result_of(
         prompt_tokens=0 if usage is None else usage.prompt_tokens,
         completion_tokens=0 if usage is None else usage.completion_tokens,
         latency_ms=_latency_ms(arrival, now),
+        cached=ending.reused_from is not None,
         simulated=simulated,
         attempts=list(attempts),
         reasons=_reasons(arrival, ending),
@@ -63,7 +64,8 @@ def _model(ending: Ending, attempts: Sequence[AttemptResult]) -> str | None:
 
 
 def _held_usd(ending: Ending, attempts: Sequence[AttemptResult]) -> Decimal:
-    if attempts or ending.plan is None or not ending.plan.candidates:
+    reused = ending.reused_from is not None
+    if reused or attempts or ending.plan is None or not ending.plan.candidates:
         return sum((attempt.estimated_cost_usd for attempt in attempts), ZERO_USD)
     return ending.plan.candidates[0].worst_case_usd
 

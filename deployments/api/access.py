@@ -31,6 +31,13 @@ class Principal:
     requests_per_minute: int | None = None
     concurrent_max: int | None = None
 
+    @property
+    def tenant(self) -> str | None:
+        """Whose cached answers it may get; the same through every rotation of the key."""
+        if self.key_id is not None:
+            return str(self.key_id)
+        return None if self is LOCAL else self.name
+
     def demand(self, scope: Scope) -> None:
         """Raise 403 unless the caller has the scope; `admin` has every one."""
         if scope not in self.scopes and Scope.ADMIN not in self.scopes:

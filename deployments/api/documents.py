@@ -153,6 +153,7 @@ class ExplainedDecision(Document):
     trace: str
     simulated: bool
     flow_run_id: UUID | None
+    reused_from: UUID | None = Field(description="The decision that paid for the answer")
     created_at: AwareDatetime
     finished_at: AwareDatetime | None
     reasons: list[str]

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from models.money import ZERO_USD
+from models.policy.caching import AnswerCache
 from models.policy.learned import EscalationCheck, LearnedOrder, learned_order
 from models.policy.levels import Complexity
 from models.request import OnExhausted
@@ -108,6 +109,9 @@ class Policy(BaseModel):
     on_exhausted: OnExhausted = OnExhausted.DOWNGRADE
     approval_above_usd: Usd | None = None
     store_prompts: bool = False
+    cache: AnswerCache | None = Field(
+        None, description="Give stored answers to equal requests; absent: never"
+    )
     learning: Literal["on", "off"] = "on"
     success_value_usd: Usd | None = Field(None, description="What a success is worth, in USD")
     escalation: Literal["off", "suggested", "on"] = Field(

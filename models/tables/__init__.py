@@ -6,6 +6,7 @@ not validate) and once more by the CHECKs of migrations/versions. Rules never ta
 
 from sqlmodel import SQLModel
 
+from models.tables.answers import AnswerInFlightRow, CachedAnswerRow
 from models.tables.batches import BatchItemRow, BatchRow
 from models.tables.callers import ApiKeyRow, DecisionFeedbackRow
 from models.tables.ledger import (
@@ -28,12 +29,14 @@ from models.tables.waiting import AlertRow, ApprovalRow
 
 __all__ = [
     "AlertRow",
+    "AnswerInFlightRow",
     "ApiKeyRow",
     "ApprovalRow",
     "BatchItemRow",
     "BatchRow",
     "BudgetAdjustmentRow",
     "BudgetDefinitionRow",
+    "CachedAnswerRow",
     "CostBudgetRow",
     "DecisionFeedbackRow",
     "GovernanceTaskRow",

@@ -102,6 +102,11 @@ class RoutingDecisionRow(SQLModel, table=True):
             "created_at",
             postgresql_where=text("waits_in_run IS NOT NULL"),
         ),
+        Index(
+            "routing_decisions_reused",
+            "created_at",
+            postgresql_where=text("reuse IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -135,6 +140,10 @@ class RoutingDecisionRow(SQLModel, table=True):
     claimed_by: str | None = short_text(200)
     claimed_until: datetime | None = instant()
     planned_with: UUID | None = None
+    reused_from: UUID | None = None
+    reuse: str | None = short_text(20)
+    first_price: dict[str, Any] | None = document()
+    escalates: bool = flag("false")
 
 
 class ModelPerformanceRow(SQLModel, table=True):

@@ -18,6 +18,7 @@ from models.policy import Policy, policy_for
 from models.request import RoutingRequest
 from models.result import AttemptResult, Outcome, RoutingResult, Status
 from models.result_of import result_of
+from models.saving import first_choice
 from models.selection import select
 from models.snapshot import Snapshot, from_document
 from models.waiting import WAITING, Approval
@@ -168,7 +169,7 @@ async def store_plan(opened: Runtime, arrival: Arrival, snapshot: Snapshot, plan
         policy_version=snapshot.policy.version,
         snapshot=snapshot.document(),
         plan=plan.document(),
-        first_model=snapshot.policy.ordered_models()[0].model_id,
+        first=first_choice(snapshot),
         request=request_document(arrival.request),
     )
 
@@ -203,6 +204,7 @@ async def finish(arrival: Arrival, ending: Ending) -> RoutingResult:
         keep_request=result.status in WAITING or stores_prompts(opened, arrival),
         resume_after=ending.resume_after,
         rest_s=ending.rest_s,
+        reused_from=ending.reused_from,
     )
     if result.status is Status.AWAITING_APPROVAL:
         await keep_hold(opened, arrival.decision_id)
@@ -269,6 +271,7 @@ async def explained_decision(opened: Runtime, decision_id: UUID) -> dict[str, An
         "trace": row["trace"],
         "simulated": row["simulated"],
         "flow_run_id": row["flow_run_id"],
+        "reused_from": row["reused_from"],
         "created_at": row["created_at"],
         "finished_at": row["finished_at"],
         "reasons": row["reasons"] or plan.get("reasons", []),

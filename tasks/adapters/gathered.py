@@ -26,6 +26,7 @@ from models.plan import Plan
 from models.request import RoutingRequest
 from models.result import AttemptResult, Outcome, RoutingResult, Status
 from models.result_of import result_of
+from models.saving import first_choice
 from models.selection import select
 from models.snapshot import Snapshot
 from tasks.adapters import attempts, decisions
@@ -177,6 +178,7 @@ class GatheredSteps:
         snapshot, plan, request = self._snapshot, self._plan, arrival.request
         if snapshot is None or plan is None:
             raise RuntimeError("an attempt is made before its plan")
+        first = first_choice(snapshot)
         return {
             "d_id": arrival.decision_id,
             "d_key": arrival.caller.key,
@@ -187,7 +189,9 @@ class GatheredSteps:
             "d_version": snapshot.policy.version,
             "d_snapshot": Jsonb(snapshot.document(), dumps=_dumps),
             "d_plan": Jsonb(plan.document(), dumps=_dumps),
-            "d_first_model": snapshot.policy.ordered_models()[0].model_id,
+            "d_first_model": first.model_id,
+            "d_first_price": first.price and Jsonb(first.price, dumps=_dumps),
+            "d_escalates": first.escalates,
             "d_request": Jsonb(decisions.request_document(request), dumps=_dumps),
         }
 

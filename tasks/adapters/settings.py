@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     switchyard_simulator_url: Optional = None
     switchyard_request_timeout_s: float = Field(120.0, gt=0, le=3600)
     switchyard_store_prompts: bool = False
+    switchyard_cache_mb: int = Field(256, ge=1, le=1_000_000)
     switchyard_trace_sample: float = Field(1.0, ge=0, le=1)
     switchyard_approval_ttl_s: float = Field(86_400.0, gt=0, le=30 * 86_400)
     switchyard_notify_block: Optional = None
@@ -86,6 +87,11 @@ class Settings(BaseSettings):
     def prefect_home(self) -> Path:
         """Prefect's own files; the user's Prefect profile is not touched."""
         return self.home / "prefect"
+
+    @property
+    def cache_bytes_max(self) -> int:
+        """How much the cached answers of all policies may take together."""
+        return self.switchyard_cache_mb * 1024 * 1024
 
     def secrets(self) -> tuple[str, ...]:
         """Every configured secret by value, for redaction."""

@@ -14,6 +14,7 @@ from tasks.adapters.alerts import announce_alerts, collect_alerts
 from tasks.adapters.ledger import checkpoint_key, reconcile_unknown
 from tasks.adapters.parking import RunHere, release_due
 from tasks.adapters.runtime import Runtime
+from tasks.adapters.store.answers import sweep_answers
 
 logger = logging.getLogger("switchyard.sweep")
 
@@ -30,11 +31,12 @@ class SweepOutcome:
 
 
 async def sweep_once(opened: Runtime, *, run_here: RunHere | None = None) -> SweepOutcome:
-    """Expire holds, release waiting work, tell alerts: three cheap statements when idle.
+    """Expire holds and answers, release waiting work, tell alerts: four cheap statements when idle.
 
     `run_here` goes on with a released decision in this process, where no flow run can.
     """
     holds = await opened.ledger.sweep()
+    await _sweep_answers(opened)
     waiting = await release_due(opened, run_here=run_here)
     return SweepOutcome(holds, waiting, await announce_alerts(opened))
 
@@ -44,10 +46,15 @@ async def sweep_fully(opened: Runtime, *, run_here: RunHere | None = None) -> Sw
     holds = await opened.ledger.sweep()
     reconciled = await reconcile_unknown(opened.ledger, opened.upstream)
     await _checkpoint(opened)
+    await _sweep_answers(opened)
     raised = await collect_alerts(opened)
     waiting = await release_due(opened, run_here=run_here)
     announced = await announce_alerts(opened)
     return SweepOutcome(holds, waiting, announced, raised, reconciled)
+
+
+async def _sweep_answers(opened: Runtime) -> None:
+    await sweep_answers(opened.database, bytes_max=opened.settings.cache_bytes_max)
 
 
 async def _checkpoint(opened: Runtime) -> None:

@@ -69,6 +69,7 @@ def read_chat(body: bytes, headers: Mapping[str, str], caller: Principal) -> Cha
         fields["max_tokens"] = most
     if caller.worker_id is not None:
         fields["worker_id"] = caller.worker_id
+    fields["tenant"] = caller.tenant
     fields["extra_body"] = _passed_on(document, metadata)
     try:
         request = RoutingRequest.model_validate(fields)

@@ -113,10 +113,11 @@ async def read_task(decision_id: UUID, state: State, caller: ReadCaller) -> Resp
 
 
 def as_worker(request: RoutingRequest, caller: Principal) -> RoutingRequest:
-    """Return the request in the name of the key's worker, whatever it says itself."""
-    if caller.worker_id is None:
-        return request
-    return request.model_copy(update={"worker_id": caller.worker_id})
+    """Return the request in the name of the key and its worker, whatever it says itself."""
+    ours: dict[str, str | None] = {"tenant": caller.tenant}
+    if caller.worker_id is not None:
+        ours["worker_id"] = caller.worker_id
+    return request.model_copy(update=ours)
 
 
 def result_response(result: RoutingResult) -> Response:

@@ -12,6 +12,7 @@ from uuid import UUID
 from models.batch import GroupKey
 from models.decision import Arrival
 from models.plan import Plan
+from models.saving import first_choice
 from models.selection import select
 from models.snapshot import Snapshot
 from tasks.adapters.runtime import Runtime
@@ -129,7 +130,7 @@ class Groups:
             policy_version=policy.version,
             snapshot=choice.snapshot.document(),
             plan=choice.plan.document(),
-            first_model=policy.ordered_models()[0].model_id,
+            first=first_choice(choice.snapshot),
             request=request_document(arrival),
         )
 

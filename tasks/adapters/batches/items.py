@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from models.attempt import AttemptState
 from models.completion import Completion
@@ -91,7 +92,8 @@ class Line:
             return await self._record_waiting(arrival, ending)
         opened = runtime()
         await set_aside(opened.database, arrival.decision_id, ending.set_aside)
-        rows = await opened.ledger.attempts(arrival.decision_id)
+        asked = ending.reused_from is None or arrival.attempts_made > 0
+        rows = await opened.ledger.attempts(arrival.decision_id) if asked else []
         result = result_of(
             arrival,
             ending,
@@ -99,7 +101,7 @@ class Line:
             simulated=opened.settings.simulated,
             now=datetime.now(UTC),
         )
-        await self.end(result, is_stored=False)
+        await self.end(result, is_stored=False, reused_from=ending.reused_from)
         return result
 
     async def _record_waiting(self, arrival: Arrival, ending: Ending) -> RoutingResult:
@@ -108,7 +110,14 @@ class Line:
         await self.end(result, is_stored=True)
         return result
 
-    async def end(self, result: RoutingResult, *, is_stored: bool, is_known: bool = False) -> None:
+    async def end(
+        self,
+        result: RoutingResult,
+        *,
+        is_stored: bool,
+        is_known: bool = False,
+        reused_from: UUID | None = None,
+    ) -> None:
         """Store that this line has ended so."""
         leader_id = None if self.choice is None else self.choice.leader_id
         document = result.model_dump(mode="json")
@@ -121,6 +130,7 @@ class Line:
             planned_with=leader_id,
             is_stored=is_stored,
             is_known=is_known,
+            reused_from=reused_from,
         )
         await self.run.endings.end(ended)
 

@@ -17,6 +17,7 @@ from models.features import request_features
 from models.policy import Policy, policy_for
 from models.request import Trace
 from models.result import RoutingResult
+from models.saving import first_choice
 from tasks.adapters import decisions
 from tasks.adapters.attempts import SENT_MARGIN_S
 from tasks.adapters.batches.endings import Endings
@@ -225,7 +226,7 @@ def _planned(group: Group) -> Planned:
         leader_id=choice.leader_id,
         policy=policy.name,
         policy_version=policy.version,
-        first_model=policy.ordered_models()[0].model_id,
+        first=first_choice(choice.snapshot),
         snapshot=choice.snapshot,
         plan=choice.plan,
     )

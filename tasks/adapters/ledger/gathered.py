@@ -28,11 +28,11 @@ WITH task AS (
     INSERT INTO routing_decisions
         (id, idempotency_key, request_hash, task_id, task_type, complexity, worker_id, status,
          priority, deadline_at, trace, simulated, policy_name, policy_version, snapshot, plan,
-         first_model, request)
+         first_model, first_price, escalates, request)
     VALUES (%(d_id)s, %(d_key)s, %(request_hash)s, %(d_task)s, %(task_type)s, %(complexity)s,
             %(worker)s, 'running', %(d_priority)s, %(d_deadline)s, %(d_trace)s, %(simulated)s,
             %(policy)s, %(d_version)s, %(d_snapshot)s, %(d_plan)s, %(d_first_model)s,
-            %(d_request)s)
+            %(d_first_price)s, %(d_escalates)s, %(d_request)s)
     ON CONFLICT (id) DO NOTHING  -- a repeated statement after a lost acknowledgement
 )
 """

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from models.decision import Arrival
 from models.plan import Plan
+from models.saving import FirstChoice
 from models.snapshot import Snapshot
 from tasks.adapters.database import Database
 from tasks.adapters.ledger.rows import json_rows
@@ -22,19 +23,19 @@ WITH opened AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS r (
         id uuid, key text, request_hash text, task_id uuid, task_type text, complexity text,
         worker_id text, priority integer, deadline_at timestamptz, flow_run_id uuid, trace text,
-        policy text, policy_version integer, first_model text, snapshot jsonb, plan jsonb,
-        planned_with uuid)
+        policy text, policy_version integer, first_model text, first_price jsonb,
+        escalates boolean, snapshot jsonb, plan jsonb, planned_with uuid)
 ), tasks AS (
     INSERT INTO governance_tasks (id) SELECT DISTINCT task_id FROM opened WHERE task_id IS NOT NULL
     ON CONFLICT DO NOTHING
 )
 INSERT INTO routing_decisions
     (id, idempotency_key, request_hash, task_id, task_type, complexity, worker_id, status, priority,
-     deadline_at, flow_run_id, trace, simulated, policy_name, policy_version, first_model, snapshot,
-     plan, planned_with)
+     deadline_at, flow_run_id, trace, simulated, policy_name, policy_version, first_model,
+     first_price, escalates, snapshot, plan, planned_with)
 SELECT id, key, request_hash, task_id, task_type, complexity, worker_id, 'running', priority,
        deadline_at, flow_run_id, trace, %(simulated)s, policy, policy_version, first_model,
-       snapshot, plan, planned_with
+       first_price, escalates, snapshot, plan, planned_with
   FROM opened
 ON CONFLICT (idempotency_key) DO NOTHING
 RETURNING id
@@ -45,13 +46,14 @@ FINISH = """
 WITH ended AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS r (
         line_no integer, decision_id uuid, status text, result jsonb, planned_with uuid,
-        is_stored boolean)
+        is_stored boolean, reused_from uuid)
 ), decisions AS (
     UPDATE routing_decisions d SET
         status = e.status, result = e.result, reasons = e.result -> 'reasons',
         planned_with = CASE WHEN e.planned_with <> d.id THEN e.planned_with END,
         request = NULL, resume_after = NULL, not_before = NULL, waits_in_run = NULL,
-        claimed_by = NULL, claimed_until = NULL, finished_at = now()
+        claimed_by = NULL, claimed_until = NULL, finished_at = now(),
+        reused_from = e.reused_from, reuse = CASE WHEN e.reused_from IS NOT NULL THEN 'cache' END
       FROM ended e WHERE d.id = e.decision_id AND NOT e.is_stored
 )
 UPDATE batch_items i SET
@@ -77,10 +79,11 @@ WITH same AS (
     INSERT INTO routing_decisions
         (id, idempotency_key, request_hash, task_id, task_type, complexity, worker_id, status,
          priority, flow_run_id, trace, simulated, policy_name, policy_version, first_model,
-         planned_with, reasons, result, finished_at)
+         first_price, escalates, planned_with, reused_from, reuse, reasons, result, finished_at)
     SELECT s.id, s.key, d.request_hash, d.task_id, d.task_type, d.complexity, d.worker_id,
            d.status, d.priority, d.flow_run_id, d.trace, d.simulated, d.policy_name,
-           d.policy_version, d.first_model, coalesce(d.planned_with, d.id), why.reasons,
+           d.policy_version, d.first_model, d.first_price, d.escalates,
+           coalesce(d.planned_with, d.id), d.id, 'duplicate', why.reasons,
            d.result || jsonb_build_object(
                'decision_id', s.id, 'cached', true, 'cost_usd', '0', 'estimated_cost_usd', '0',
                'attempts', '[]'::jsonb, 'latency_ms', 0, 'reasons', why.reasons),
@@ -118,7 +121,7 @@ class Planned:
     leader_id: UUID
     policy: str
     policy_version: int
-    first_model: str
+    first: FirstChoice
     snapshot: Snapshot
     plan: Plan
 
@@ -138,6 +141,7 @@ class Ended:
     planned_with: UUID | None
     is_stored: bool
     is_known: bool
+    reused_from: UUID | None = None
 
 
 async def known_keys(database: Database, keys: Sequence[str]) -> set[str]:
@@ -171,7 +175,9 @@ def _opened(arrival: Arrival, planned: Planned) -> dict[str, Any]:
         "trace": arrival.caller.trace,
         "policy": planned.policy,
         "policy_version": planned.policy_version,
-        "first_model": planned.first_model,
+        "first_model": planned.first.model_id,
+        "first_price": planned.first.price,
+        "escalates": planned.first.escalates,
         "snapshot": planned.snapshot.document() if leads else None,
         "plan": planned.plan.document() if leads else None,
         "planned_with": None if leads else str(planned.leader_id),
@@ -190,6 +196,7 @@ async def finish_lines(
             "result": one.document,
             "planned_with": one.planned_with and str(one.planned_with),
             "is_stored": one.is_stored,
+            "reused_from": one.reused_from and str(one.reused_from),
         }
         for one in ended
     ]

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from models.decision import Arrival
 from models.plan import plan_from_document
 from models.result import RoutingResult
+from models.saving import FirstChoice
 from tasks.adapters.database import Database
 
 FIND = """
@@ -41,7 +42,8 @@ UPDATE routing_decisions SET
     policy_name = %(policy)s, policy_version = %(policy_version)s,
     earlier_plans = earlier_plans || CASE WHEN snapshot IS NULL THEN '[]'::jsonb ELSE
         jsonb_build_array(jsonb_build_object('snapshot', snapshot, 'plan', plan)) END,
-    snapshot = %(snapshot)s, plan = %(plan)s, first_model = %(first_model)s, request = %(request)s
+    snapshot = %(snapshot)s, plan = %(plan)s, first_model = %(first_model)s,
+    first_price = %(first_price)s, escalates = %(escalates)s, request = %(request)s
 WHERE id = %(id)s
 """
 
@@ -60,6 +62,8 @@ UPDATE routing_decisions SET
     waits_in_run = CASE WHEN %(status)s::text IN ('parked', 'awaiting_approval')
                    THEN waits_in_run END,
     claimed_by = NULL, claimed_until = NULL,
+    reused_from = %(reused_from)s::uuid,
+    reuse = CASE WHEN %(reused_from)s::uuid IS NOT NULL THEN 'cache' END,
     finished_at = now()
 WHERE id = %(id)s
 """
@@ -134,7 +138,7 @@ async def store_plan(
     policy_version: int,
     snapshot: dict[str, Any],
     plan: dict[str, Any],
-    first_model: str,
+    first: FirstChoice,
     request: dict[str, Any],
 ) -> None:
     """Store the snapshot and the plan before the first attempt."""
@@ -146,7 +150,9 @@ async def store_plan(
             "policy_version": policy_version,
             "snapshot": Jsonb(snapshot),
             "plan": Jsonb(plan),
-            "first_model": first_model,
+            "first_model": first.model_id,
+            "first_price": first.price and Jsonb(first.price),
+            "escalates": first.escalates,
             "request": Jsonb(request),
         },
     )
@@ -159,6 +165,7 @@ async def finish_decision(
     keep_request: bool,
     resume_after: datetime | None,
     rest_s: float | None = None,
+    reused_from: UUID | None = None,
 ) -> None:
     """Store the result document; the request itself stays only when asked to."""
     await database.execute(
@@ -171,6 +178,7 @@ async def finish_decision(
             "flow_run_id": result.flow_run_id,
             "resume_after": resume_after,
             "rest_s": rest_s,
+            "reused_from": reused_from,
             "keep_request": keep_request,
         },
     )
