@@ -67,7 +67,9 @@ class KeptAnswer:
     def reason(self) -> str:
         """Return in words where the answer comes from."""
         if self.was_awaited:
-            return f"the same was being asked: answered with the answer of decision {self.decision_id}"
+            return (
+                f"the same was being asked: answered with the answer of decision {self.decision_id}"
+            )
         since = self.kept_at.isoformat(timespec="seconds")
         return f"answered from the cache of decision {self.decision_id}, kept since {since}"
 
@@ -104,7 +106,7 @@ def answer_key(request: RoutingRequest, policy: Policy, plan: Plan) -> str | Non
 
 
 def may_be_looked_up(plan: Plan) -> bool:
-    """Say whether a kept answer may serve: a plan refused for another reason than money stays so."""
+    """Say whether a kept answer may serve: only a refusal for money is cured by it."""
     return plan.refusal is None or plan.refusal.kind in _CURED
 
 

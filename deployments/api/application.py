@@ -14,6 +14,7 @@ from deployments.api.openapi import describe
 from deployments.api.page.routes import router as page
 from deployments.api.problems import install_error_handlers
 from deployments.api.routes.budgets import router as budgets
+from deployments.api.routes.cache import router as cache
 from deployments.api.routes.decisions import router as decisions
 from deployments.api.routes.health import router as health
 from deployments.api.routes.policies import router as policies
@@ -40,6 +41,7 @@ def create_application(state: ApiState) -> ASGIApp:
         budgets,
         policies,
         reports,
+        cache,
         health,
         page,
     ):

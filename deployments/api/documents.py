@@ -183,6 +183,33 @@ class FeedbackStored(Document):
     score: float
 
 
+class CachedPolicyDocument(Document):
+    """What is kept for one policy."""
+
+    policy: str | None
+    entries: int
+    bytes: int
+    oldest_at: datetime | None
+    hits: int = Field(description="Decisions that were answered from the cache")
+
+
+class CacheDocument(Document):
+    """The answers that are kept for equal requests."""
+
+    entries: int
+    bytes: int
+    bytes_max: int
+    hits: int
+    in_flight: int = Field(description="Requests whose answer others may be waiting for")
+    policies: list[CachedPolicyDocument]
+
+
+class PurgedDocument(Document):
+    """How many kept answers were dropped."""
+
+    purged: int
+
+
 class HealthDocument(Document):
     """The process answers."""
 

@@ -36,6 +36,8 @@ ROUTES: list[tuple[str, str, str, Any]] = [
     ("POST", "/api/routing/feedback", "route", {"decision_id": SOME_ID, "score": 1}),
     ("GET", "/api/routing/budgets", "read", None),
     ("PUT", "/api/routing/budgets", "admin", {}),
+    ("GET", "/api/routing/cache", "read", None),
+    ("DELETE", "/api/routing/cache", "admin", None),
     ("GET", "/metrics", "read", None),
     ("GET", "/page/facts", "read", None),
     ("GET", "/openapi.json", "read", None),

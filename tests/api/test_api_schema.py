@@ -26,6 +26,8 @@ OPERATIONS = (
     ("GET", "/api/routing/decisions/{decision_id}"),
     ("POST", "/api/routing/feedback"),
     ("GET", "/api/routing/budgets"),
+    ("GET", "/api/routing/cache"),
+    ("DELETE", "/api/routing/cache"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),

@@ -142,3 +142,19 @@ def test_schema_upgrade_is_a_command_that_may_be_repeated(ready):
     done = ready("db", "upgrade", "--json")
     assert done.code == 0
     assert done.document["revision"] >= "0001"
+
+
+def test_cache_is_counted_and_purged_by_policy(ready, tmp_path):
+    (policy,) = [
+        p for p in ready("policies", "list", "--json").document["items"] if p["name"] == "ops"
+    ]
+    policy.pop("version")
+    file = tmp_path / "ops.json"
+    file.write_text(json.dumps(policy | {"cache": {"ttl_s": 600}}))
+    assert ready("policies", "apply", str(file)).code == 0
+    assert [ready(*ROUTE, "--json").document["cached"] for _ in range(2)] == [False, True]
+    shown = ready("cache", "stats", "--json").document
+    assert (shown["entries"], shown["hits"]) == (1, 1)
+    assert "ops" in ready("cache", "stats").out
+    assert ready("cache", "purge", "--policy", "nope").code == 2
+    assert ready("cache", "purge", "--policy", "ops", "--json").document == {"purged": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from decimal import Decimal
@@ -16,12 +17,14 @@ from deployments.simulator import Fault, FaultMatch, FaultRule, RunningSimulator
 from models.batch import BatchCounts
 from models.budget import BudgetDefinition
 from models.errors import InvalidRequest
+from models.policy import parse_policy
 from tasks.adapters.database import Database
 from tasks.adapters.decisions import explained_decision
 from tasks.adapters.ledger import Ledger
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.runtime import Runtime, open_runtime
 from tasks.adapters.settings import Settings
+from tasks.adapters.store.policies import apply_policies, read_policy
 
 pytestmark = pytest.mark.anyio
 
@@ -253,3 +256,52 @@ async def test_batch_is_one_flow_run_with_a_task_for_each_chunk(
     assert "260 of 260 lines" in str(mine[0].state and mine[0].state.message)
     progress = [one for one in artifacts if one.flow_run_id == mine[0].id and one.key == "batch"]
     assert [(one.type, one.data) for one in progress] == [("progress", 100.0)]
+
+
+async def cached_ops(runtime: Runtime) -> None:
+    policy = await read_policy(runtime.database, "ops")
+    document = policy.stored() | {"cache": {"ttl_s": 600}}
+    await apply_policies(
+        runtime.database, [parse_policy(document)], source="person", reason="a cache"
+    )
+
+
+async def test_lines_of_another_batch_are_answered_from_the_cache(
+    runtime: Runtime, settings: Settings, simulator: RunningSimulator, tmp_path: Path
+) -> None:
+    await cached_ops(runtime)
+    lines = [line(f"Is service {number % 5} up?") for number in range(12)]
+    await run(settings, tmp_path, lines)
+    assert len(simulator.charges) == 5
+    lines = [line(f"Is service {number} up?") for number in range(8)]
+    (tmp_path / "again").mkdir()
+    counts, found = await run(settings, tmp_path / "again", lines)
+    assert counts.by_status == {"completed": 8}
+    assert len(simulator.charges) == 8  # three new prompts
+    cached = [found[number]["result"]["cached"] for number in sorted(found)]
+    assert cached == [True] * 5 + [False] * 3
+    rows = await runtime.database.fetch_all(
+        "SELECT reuse, count(*) AS n FROM routing_decisions GROUP BY 1 ORDER BY 1"
+    )
+    assert [(row["reuse"], row["n"]) for row in rows] == [
+        ("cache", 5),
+        ("duplicate", 7),
+        (None, 8),
+    ]
+    report = await replay_decisions(runtime, None)
+    assert report.identical == report.replayed
+
+
+async def test_racing_batches_ask_each_prompt_once(
+    runtime: Runtime, settings: Settings, simulator: RunningSimulator, tmp_path: Path
+) -> None:
+    await cached_ops(runtime)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    asked = []
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        lines = [line(f"Is service {n} up?", metadata={"batch": number}) for n in range(30)]
+        asked.append(run(settings, folder, lines))
+    for counts, _ in await asyncio.gather(*asked):
+        assert counts.by_status == {"completed": 30}
+    assert len(simulator.charges) == 30

@@ -12,9 +12,11 @@ from markdown_it import MarkdownIt
 from deployments.lanes import flow_lane, run_in_lane
 from deployments.simulator import Fault, FaultMatch, FaultRule
 from models.errors import IdempotencyConflict, InvalidRequest
+from models.policy import parse_policy
 from models.request import RoutingRequest
 from models.result import RoutingResult
 from tasks.adapters.sink import streaming_into
+from tasks.adapters.store.policies import apply_policies, read_policy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("prefect_api_url", "runtime")]
 
@@ -276,3 +278,18 @@ async def test_paid_answer_survives_when_prefect_cannot_show_it(mocker):
     mocker.patch("tasks.run_page.get_client", side_effect=PrefectException("away"))
     mocker.patch("tasks.run_page.acreate_markdown_artifact", side_effect=PrefectException("away"))
     assert (await route()).status == "completed"
+
+
+async def test_hit_of_the_cache_is_a_run_that_asks_nobody(runtime, simulator):
+    policy = await read_policy(runtime.database, "code")
+    cached = parse_policy(policy.stored() | {"cache": {"ttl_s": 600}})
+    await apply_policies(runtime.database, [cached], source="person", reason="a cache")
+    asked, hit = [await route() for _ in range(2)]
+    assert len(await task_runs_of(asked, at_least=6)) == 6
+    names = [run.name.partition("-")[0] for run in await task_runs_of(hit, at_least=5)]
+    assert sorted(names) == sorted(
+        ["classify_request", "check_budget", "select_model", "find_answer", "record_outcome"]
+    )
+    assert (hit.cached, hit.cost_usd, hit.content) == (True, 0, asked.content)
+    assert len(simulator.charges) == 1
+    assert f"cache of decision {asked.decision_id}" in re.sub(r"\\", "", await artifact_of(hit))

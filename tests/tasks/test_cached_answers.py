@@ -40,7 +40,11 @@ async def test_equal_request_gets_the_kept_answer_for_nothing(bench: Bench) -> N
     await with_cache(bench)
     first, again = [await bench.route() for _ in range(2)]
     assert (bench.asked, first.cached, again.cached) == (1, False, True)
-    assert (again.content, again.model, again.message) == (first.content, first.model, first.message)
+    assert (again.content, again.model, again.message) == (
+        first.content,
+        first.model,
+        first.message,
+    )
     assert (again.cost_usd, again.estimated_cost_usd, again.attempts) == (0, 0, [])
     assert again.reasons[-1].startswith(f"answered from the cache of decision {first.decision_id}")
     assert await bench.rows(again.decision_id) == []  # nothing held

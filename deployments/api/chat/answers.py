@@ -62,6 +62,7 @@ def facts(result: RoutingResult) -> Json:
         "task_type": result.task_type,
         "cost_usd": plain(result.cost_usd),
         "attempts": len(result.attempts),
+        "cached": result.cached,
         "simulated": result.simulated,
         "flow_run_id": None if result.flow_run_id is None else str(result.flow_run_id),
         "reasons": result.reasons,

@@ -17,7 +17,8 @@ SELECT * FROM ledger.find_answer(%(key)s, %(token)s::uuid, %(decision_id)s, %(ow
 """
 
 RENEW = """
-UPDATE answers_in_flight SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
+UPDATE answers_in_flight
+   SET lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
  WHERE key = %(key)s AND token = %(token)s
 """
 
