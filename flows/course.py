@@ -69,6 +69,7 @@ class Course:
             (*self.reasons, f"the answer of {best.model_id} is given, unconfirmed"),
             model_id=best.model_id,
             set_aside=tuple(one.attempt_no for one in others),
+            is_unconfirmed=True,
         )
 
 

@@ -28,7 +28,7 @@ async def route(request: RoutingRequest, caller: Caller, steps: Steps) -> Routin
     async with sharing(arrival, snapshot, plan, steps.find_answer) as shared:
         ending = shared.ending or refused(plan)
         ending = ending or await make_attempts(arrival, snapshot, plan, steps)  # 9
-        shared.result = await steps.record_outcome(arrival, ending)  # 10, 11
+        shared.ending, shared.result = ending, await steps.record_outcome(arrival, ending)  # 10, 11
         return shared.result
 
 

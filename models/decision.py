@@ -88,7 +88,8 @@ class Ending:
     For parked work: `resume_after` is when money is back at the latest, `rest_s` how long it makes
     no sense to try again. `model_id` names the model whose answer it is where several answered,
     `set_aside` the attempts whose paid answers are not used because they differ from another.
-    `reused_from` is the decision that paid for the answer, where this one did not.
+    `reused_from` is the decision that paid for the answer, where this one did not;
+    `is_unconfirmed` an answer that no check and no other model agreed with.
     """
 
     plan: Plan | None
@@ -100,3 +101,4 @@ class Ending:
     model_id: str | None = None
     set_aside: tuple[int, ...] = ()
     reused_from: UUID | None = None
+    is_unconfirmed: bool = False

@@ -57,6 +57,10 @@ class Shared:
     ending: Ending | None = None
     result: RoutingResult | None = None
 
+    def is_doubtful(self) -> bool:
+        """Say whether the answer was given although nothing agreed with it."""
+        return self.ending is not None and self.ending.is_unconfirmed
+
 
 async def find_answer(arrival: Arrival, snapshot: Snapshot, plan: Plan) -> Found:
     """Return a kept answer, waiting for one that is under way; `Own` when this one has to ask.
@@ -146,15 +150,14 @@ async def _leading(own: Own, policy: Policy, shared: Shared) -> AsyncIterator[No
     finally:
         if renewal is not None:
             renewal.cancel()
-        await finish(_land(opened, own, flight, policy, shared.result))
+        await finish(_land(opened, own, flight, policy, shared))
 
 
-async def _land(
-    opened: Runtime, own: Own, flight: Flight, policy: Policy, result: RoutingResult | None
-) -> None:
+async def _land(opened: Runtime, own: Own, flight: Flight, policy: Policy, shared: Shared) -> None:
     """End the flight; an answer that is paid must not fail because it could not be kept."""
+    result = shared.result
     try:
-        answer = None if result is None else kept_answer(result)
+        answer = None if result is None or shared.is_doubtful() else kept_answer(result)
         if answer is not None and policy.cache is not None and _fits(answer):
             await store.keep_answer(
                 opened.database,

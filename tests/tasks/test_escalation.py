@@ -209,6 +209,15 @@ async def test_answer_of_the_dearer_of_two_is_given_when_the_third_cannot_be_ask
     assert result.reasons[-1] == f"the answer of {MIDDLE} is given, unconfirmed"
 
 
+async def test_unconfirmed_answer_is_not_kept_for_equal_requests(bench, right):
+    right[MIDDLE] = 1.0
+    await set_policy(bench, AGREED, escalation_check="agreement", cache={"ttl_s": 600})
+    bench.fail("bad_gateway", {"model": DEAR}, times=None)
+    assert [(await ask(bench)).cached for _ in range(2)] == [False, False]
+    bench.simulator.clear_faults()
+    assert [(await ask(bench)).cached for _ in range(2)] == [False, True]
+
+
 async def test_request_with_a_check_is_not_asked_of_two_models(bench, right):
     right[CHEAP] = 1.0
     await set_policy(bench, BY_CHECK, AGREED, escalation_check="agreement")
