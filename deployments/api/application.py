@@ -13,6 +13,7 @@ from deployments.api.guard import Guard
 from deployments.api.openapi import describe
 from deployments.api.page.routes import router as page
 from deployments.api.problems import install_error_handlers
+from deployments.api.routes.backtests import router as backtests
 from deployments.api.routes.budgets import router as budgets
 from deployments.api.routes.cache import router as cache
 from deployments.api.routes.decisions import router as decisions
@@ -40,6 +41,7 @@ def create_application(state: ApiState) -> ASGIApp:
         decisions,
         budgets,
         policies,
+        backtests,
         reports,
         cache,
         health,

@@ -6,6 +6,7 @@ import click
 
 from deployments.cli import (
     approvals,
+    backtest,
     batch,
     budgets,
     cache,
@@ -45,6 +46,7 @@ for command in (
     decisions.explain,
     decisions.replay,
     decisions.feedback,
+    backtest.backtest,
     keys.keys,
     cache.cache,
     serve.serve,

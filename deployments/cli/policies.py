@@ -69,13 +69,9 @@ def show(name: str, as_json: bool) -> None:
 @json_option
 def apply(file: Path, dry_run: bool, as_json: bool) -> None:
     """Apply the policies in FILE (JSON): all of them, or none with every problem named."""
-    from models.errors import InvalidPolicy
-    from models.policy import parse_policy_text
     from tasks.adapters.store import policies as store
 
-    parsed = parse_policy_text(_text_of(file))
-    if not parsed:
-        raise InvalidPolicy((f"{file.name} holds no policy",))
+    parsed = policies_in(file)
 
     async def save(opened: Runtime) -> list[store.Applied]:
         return await store.apply_policies(
@@ -94,6 +90,17 @@ def apply(file: Path, dry_run: bool, as_json: bool) -> None:
     print_table(("policy", "version", "change"), [(a.name, a.version, a.change) for a in applied])
     if dry_run:
         say("dry run: nothing was changed")
+
+
+def policies_in(file: Path) -> tuple[Policy, ...]:
+    """Return the policies of a file, at least one; raises InvalidPolicy with every problem."""
+    from models.errors import InvalidPolicy
+    from models.policy import parse_policy_text
+
+    parsed = parse_policy_text(_text_of(file))
+    if not parsed:
+        raise InvalidPolicy((f"{file.name} holds no policy",))
+    return parsed
 
 
 def _text_of(file: Path) -> str:

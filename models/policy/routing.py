@@ -10,6 +10,7 @@ from models.errors import NotFound
 from models.policy.content import Policy
 
 FALLBACK_POLICY = "normal"  # serves what no policy claims
+ASKED_FOR = "asked for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ def policy_for(
     Raises NotFound when the requested policy is unknown or inactive, and when nothing is left.
     """
     if requested is not None:
-        return PolicyChoice(_requested(policies, requested), f"policy {requested}: asked for")
+        return PolicyChoice(_requested(policies, requested), f"policy {requested}: {ASKED_FOR}")
     active = [policy for policy in policies if policy.is_active]
     for policy in active:
         if task_type in policy.task_types:
@@ -41,6 +42,11 @@ def policy_for(
         f"no active policy serves task type {task_type!r}, and there is no active policy"
         f" {FALLBACK_POLICY!r} to fall back to"
     )
+
+
+def was_asked_for(reason: str) -> bool:
+    """Say whether a choice's reason is that the request named the policy."""
+    return reason.partition(": ")[2].startswith(ASKED_FOR)
 
 
 def _requested(policies: Sequence[Policy], name: str) -> Policy:

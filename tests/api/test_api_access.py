@@ -25,6 +25,7 @@ ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
 ROUTES: list[tuple[str, str, str, Any]] = [
     ("GET", "/api/routing/policies", "read", None),
     ("POST", "/api/routing/policies", "admin", {}),
+    ("POST", "/api/routing/backtest", "read", {}),
     ("GET", "/api/routing/costs", "read", None),
     ("GET", "/api/routing/performance", "read", None),
     ("GET", "/api/routing/report", "read", None),

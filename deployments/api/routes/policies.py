@@ -12,7 +12,7 @@ from deployments.api.documents import PoliciesAppliedDocument, PoliciesDocument
 from deployments.api.problems import ApiProblem
 from deployments.api.queries import NO_PAGE, PAGE_MAX, Cursor, Limit
 from deployments.api.state import AdminCaller, ReadCaller, State
-from models.policy import parse_policy_text
+from models.policy import Policy, parse_policy_text
 from tasks.adapters.store.policies import apply_policies, read_policies
 
 router = APIRouter(prefix="/api/routing", tags=["policies"])
@@ -63,16 +63,21 @@ async def apply(
     request: Request, state: State, caller: AdminCaller, dry_run: DryRun = False
 ) -> dict[str, Any]:
     """Apply all of them or none; a refusal names every problem at once."""
-    try:
-        text = (await request.body()).decode("utf-8")
-    except UnicodeDecodeError:
-        raise ApiProblem(422, "the body is not UTF-8") from None
     applied = await apply_policies(
         state.opened.database,
-        parse_policy_text(text),
+        await policies_of(request),
         source="person",
         reason=f"applied by {caller.name} over HTTP",
         dry_run=dry_run,
     )
     state.lanes.reads.forget()
     return {"items": [asdict(one) for one in applied], "dry_run": dry_run}
+
+
+async def policies_of(request: Request) -> tuple[Policy, ...]:
+    """Return the policies of a body; raises InvalidPolicy with every problem."""
+    try:
+        text = (await request.body()).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ApiProblem(422, "the body is not UTF-8") from None
+    return parse_policy_text(text)
