@@ -10,7 +10,7 @@ from models.attempt import Candidate
 from models.backtest.past import Past
 from models.learning.kinds import ANY
 from models.money import CENT_FRACTION
-from models.selection import ANSWER_SHARE, ANSWER_TOKENS
+from models.plan_costs import ANSWER_SHARE, ANSWER_TOKENS
 
 FEW = 3  # below so many answers in a type, the model's answers in all types are taken
 

@@ -61,11 +61,18 @@ class QualitySums:
     unanswered: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     implied: float = 0.0
 
-    def add(self, past: Past, way: Sequence[str], direct: DirectModel) -> None:
-        """Add a decision and the models that the changed policy would ask for it."""
+    def add(
+        self, past: Past, way: Sequence[str], direct: DirectModel, *, asks_two: bool = False
+    ) -> None:
+        """Add a decision and the models that the changed policy would ask for it.
+
+        Where it asks two at once and compares them, a record of one answer says nothing.
+        """
         self.recorded.append(past.success)
         value, stop = _value(past, way, direct, 0)
-        if past.steps and list(way[:1]) == [past.steps[0].model_id]:
+        if asks_two:
+            value, stop = direct.way(past.fold, past.kind, way), 0
+        elif past.steps and list(way[:1]) == [past.steps[0].model_id]:
             weight = 1.0 / past.propensity
             self.weights.append(weight)
             expected = direct.way(past.fold, past.kind, way)

@@ -22,6 +22,8 @@ def past_of(row: Row, attempts: Sequence[Row]) -> Past | str:
         return "not ended"
     if row["planned"] is None:
         return "no stored snapshot"
+    if row["asks_two"]:
+        return "two models were asked at once"
     if any(attempt["actual_cost"] is None for attempt in attempts):
         return "a bill is not known yet"
     if not attempts and row["status"] == "completed":

@@ -23,6 +23,7 @@ ASSUMPTIONS = (
     " its recorded answers in the type took; a fallback counts with the chance that it is needed",
     "money held by others at the moment stays as recorded; a budget that only the changed policy"
     " is paid from starts the span empty; work that was refused is not asked again",
+    "two models asked at once are taken to bring what asking them in turn does",
     "success is the last word of feedback, else an answer that came and passed its checks",
 )
 

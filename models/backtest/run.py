@@ -43,6 +43,7 @@ class Again(NamedTuple):
     policy: str
     is_affected: bool
     added: tuple[BudgetRoom, ...] = ()
+    asks_two: bool = False
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class BacktestRun:
         )
         self._count(one, again, known, estimated)
         past = one.past if again.is_affected else one.past._replace(propensity=1.0)
-        self.quality.add(past, again.way, self.direct)
+        self.quality.add(past, again.way, self.direct, asks_two=again.asks_two)
 
     def _again(self, one: Recorded) -> Again:
         snapshot = one.snapshot
@@ -114,7 +115,8 @@ class BacktestRun:
             self.priced_today += missing
         plan = select(replace(snapshot, budgets=(*rooms, *added)))
         way = tuple(candidate.model_id for candidate in plan.candidates)
-        return Again(way, plan.candidates, choice.policy.name, is_affected, added)
+        asks_two = plan.chain is not None and plan.chain.asks_two
+        return Again(way, plan.candidates, choice.policy.name, is_affected, added, asks_two)
 
     def _added(self, one: Recorded, choice: PolicyChoice) -> tuple[BudgetRoom, ...]:
         """Return the budgets that only the changed policy is paid from."""
@@ -139,7 +141,7 @@ class BacktestRun:
         after that each step costs its estimate times the chance that it is needed.
         """
         past, known, estimated = one.past, dict[str, Decimal](), dict[str, Decimal]()
-        chance, on_course = 1.0, True
+        chance, on_course = 1.0, not again.asks_two
         for number, model_id in enumerate(again.way):
             if on_course and number < len(past.steps):
                 step = past.steps[number]
@@ -151,6 +153,8 @@ class BacktestRun:
             on_course = False
             usd = self._estimate(one, again.candidates[number], chance)
             estimated[model_id] = estimated.get(model_id, ZERO_USD) + usd
+            if again.asks_two and number == 0:
+                continue
             missed = 1.0 - self.direct.success(past.fold, past.kind, model_id, number)
             chance *= missed * self.direct.noticed(past.fold)
         return known, estimated

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from uuid import UUID
 
+from models.learning.chain_orders import starting_chain
 from models.policy import Policy, PolicyChoice, policy_for
 from models.policy.routing import was_asked_for
 from models.pricing import ModelCard
@@ -68,12 +69,15 @@ def swapped(
             if entry.model_id not in known and entry.model_id in prices:
                 cards.append(replace(prices[entry.model_id], priced_at=snapshot.now))
                 missing = True
+    by_id = {card.model_id: card for card in cards}
+    kind, features = snapshot.classification, snapshot.features
     made = replace(
         snapshot,
         policy=choice.policy,
         policy_reason=choice.reason,
         cards=tuple(cards),
         draw=_fresh_draw(decision_id),
+        starting_chain=starting_chain(choice.policy, by_id, kind, features),
     )
     return made, missing
 

@@ -28,6 +28,8 @@ DECISIONS = """
 SELECT d.id, d.created_at, d.status, d.task_type, d.complexity, d.policy_name, d.policy_version,
        coalesce((p.plan ->> 'propensity')::float8, 1) AS propensity,
        jsonb_array_length(p.plan -> 'candidates') AS planned,
+       coalesce(p.plan #>> '{chain,check}' = 'agreement'
+                AND (p.plan #>> '{chain,is_followed}')::boolean, false) AS asks_two,
        ARRAY(SELECT c ->> 'model_id' FROM jsonb_array_elements(p.plan -> 'candidates') AS c) AS way,
        ARRAY(SELECT m ->> 'model' FROM jsonb_array_elements(p.snapshot #> '{policy,models}') AS m)
            AS models,
