@@ -24,6 +24,13 @@ async def age_periods(database: Database, days: int = 1) -> None:
     )
 
 
+async def end_periods(database: Database) -> None:
+    """Let every period end at this moment, so that the next one joins it at any hour of the day."""
+    await database.execute(
+        "UPDATE cost_budgets SET period_end = now(), period_start = now() - interval '1 day'"
+    )
+
+
 async def spend(ledger: Ledger, hold, cost: str, **fields) -> None:
     mine = hold(worst_case_usd=Decimal(cost), **fields)
     row = await ledger.reserve(mine)
@@ -133,7 +140,7 @@ async def test_zone_change_neither_overlaps_nor_forgets(ledger, hold, budget, da
     await ledger.open_next_periods()
     state = await ledger.set_budget(budget("1", time_zone="Pacific/Auckland"))
     assert state.spent_amount == Decimal("0.01")  # until its own end the open period stays
-    await age_periods(database)
+    await end_periods(database)
     await spend(ledger, hold, "0.01")
     rows = await database.fetch_all(
         "SELECT period_start, period_end, time_zone FROM cost_budgets ORDER BY period_start"

@@ -76,7 +76,11 @@ def test_prefect_deploy_accepts_all_deployments(server: RestartableServer) -> No
             text=True,
         )
 
-    prefect("work-pool", "create", "switchyard", "--type", "process")
+    made = prefect("work-pool", "create", "switchyard", "--type", "switchyard")
     deployed = prefect("deploy", "--all")
+    # other servers of the session share this one's database: their workers must not find these
+    gone = prefect("work-pool", "delete", "switchyard"), prefect("deployment", "delete", "--all")
+    assert made.returncode == 0, made.stdout + made.stderr
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert "route-request/default" in deployed.stdout
+    assert [step.returncode for step in gone] == [0, 0], gone
