@@ -56,7 +56,7 @@ class Learner:
     seen: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.router = Router(self.data, self.value_usd)
+        self.router = Router(self.data, self.value_usd, escalates=self.check is not None)
         self.places = {case.key: place for place, case in enumerate(self.data.cases)}
 
     def serve(self, number: int, case: Case) -> Served:
@@ -66,11 +66,11 @@ class Learner:
         if self.seen[found.task_type] % EVERY == 0:
             self._recompute(Kind(found.task_type))
         self.seen[found.task_type] += 1
-        order = self.router.policy.order_for(found.task_type, found.complexity)
         plan = self.router.plan(found)
         steps = [candidate.model_id for candidate in plan.candidates]
-        planned = len(order.models) if order is not None and order.escalates else 1
-        return self._attempt(number, case, kind, steps[:planned])
+        chain = plan.chain.models if plan.chain is not None and plan.chain.is_followed else ()
+        planned = [name for name in steps if name in chain] or steps[:1]
+        return self._attempt(number, case, kind, planned)
 
     def _attempt(self, number: int, case: Case, kind: Kind, steps: Sequence[str]) -> Served:
         """Ask one model after the other until the check accepts; the last answer is served."""

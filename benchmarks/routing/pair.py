@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,8 @@ class PairRow(NamedTuple):
     cpt80: float
     trained_on: int
     tested_on: int
+    weak_success: float
+    strong_success: float
 
 
 Score = Callable[[int], float]
@@ -91,7 +94,14 @@ def _row(name: str, method: str, make: Method, cases: Sequence[Case], parts: Par
         cpt80=sum(one.calls_needed(0.8) for one in rankings) / seeds,
         trained_on=sum(len(train) for train, _ in parts) // seeds,
         tested_on=sum(len(test) for _, test in parts) // seeds,
+        weak_success=_mean_success(weak, parts),
+        strong_success=_mean_success(strong, parts),
     )
+
+
+def _mean_success(outcomes: Sequence[float], parts: Parts) -> float:
+    tested = [outcomes[place] for _, test in parts for place in test]
+    return sum(tested) / len(tested)
 
 
 def _tie(case: Case) -> int:
@@ -130,6 +140,15 @@ def _by_length(cases: Sequence[Case], train: Sequence[int], seed: int) -> Score:
     return lambda place: float(len(cases[place].text))
 
 
+def _by_hindsight(cases: Sequence[Case], train: Sequence[int], seed: int) -> Score:
+    """Rank true subjects by what the strong model gained in them, the tested prompts included."""
+    gains: defaultdict[str, list[float]] = defaultdict(list)
+    for case in cases:
+        gains[case.task].append(case.success[STRONG] - case.success[WEAK])
+    mean = {task: sum(found) / len(found) for task, found in gains.items()}
+    return lambda place: mean[cases[place].task]
+
+
 def _oracle(cases: Sequence[Case], train: Sequence[int], seed: int) -> Score:
     return lambda place: cases[place].success[STRONG] - cases[place].success[WEAK]
 
@@ -139,5 +158,6 @@ METHODS: dict[str, Method] = {
     "length of the prompt": _by_length,
     "table, true subject": _by_true_type,
     "**text estimator**": _by_text,
+    "best per true subject in hindsight": _by_hindsight,
     "oracle": _oracle,
 }

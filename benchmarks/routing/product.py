@@ -9,6 +9,7 @@ from benchmarks.routing.catalogue import READ_AT
 from benchmarks.routing.datasets import Case, Dataset
 from models.classification import Classification, TypeInference, classify
 from models.features import RequestFeatures, request_features
+from models.learning.chain_orders import starting_chain
 from models.learning.kinds import ANY, Kind
 from models.learning.options import aim_of, beliefs_in, options_for
 from models.learning.posteriors import Outcomes, Posteriors
@@ -16,7 +17,7 @@ from models.learning.priorities import by_utility
 from models.learning.text_types import LearnedTypes, learned_types
 from models.plan import Plan
 from models.policy import LearnedOrder, Policy, PolicyModel
-from models.request import RoutingRequest
+from models.request import Accept, RoutingRequest
 from models.selection import select
 from models.snapshot import BudgetRoom, Snapshot
 from models.task_types import GENERAL, TASK_TYPES, TaskType
@@ -76,18 +77,26 @@ def request_of(case: Case, *, given: bool) -> RoutingRequest:
 
 
 class Router:
-    """The product's selection over a data set's models, at one value of a success."""
+    """The product's selection over a data set's models, at one value of a success.
 
-    def __init__(self, data: Dataset, value_usd: float) -> None:
-        self.data = data
+    One that `escalates` takes every request for one whose answer is checked.
+    """
+
+    def __init__(self, data: Dataset, value_usd: float, *, escalates: bool = False) -> None:
+        self.data, self._escalates = data, escalates
         self.cards = {card.model_id: card for card in data.cards}
         listed = _policy(data.models, value_usd)
         self.aim = aim_of(listed)
         self.beliefs = beliefs_in(listed, self.cards)
         nothing = options_for(Posteriors(), Kind(), self.beliefs)
-        self.policy = _policy([one.model_id for one in by_utility(nothing, self.aim)], value_usd)
-        self._features = request_features(RoutingRequest(prompt="money is not at issue here"))
-        self._plans: dict[tuple[LearnedOrder | None, str], Plan] = {}
+        best_first = [one.model_id for one in by_utility(nothing, self.aim)]
+        self.policy = _policy(best_first, value_usd, escalates=escalates)
+        asked = RoutingRequest(
+            prompt="money is not at issue here", accept=Accept(min_chars=1) if escalates else None
+        )
+        self._features = request_features(asked)
+        self._plans: dict[tuple[object, ...], Plan] = {}
+        self._starting: dict[str, LearnedOrder | None] = {}
 
     def learn(self, posteriors: Posteriors, kinds: Iterable[Kind]) -> None:
         """Let the estimates decide the order for each kind, without patience for an older one."""
@@ -104,8 +113,11 @@ class Router:
 
     def plan(self, found: Classification) -> Plan:
         """Return the product's plan for a class; made once for each order."""
-        order = self.policy.order_for(found.task_type, found.complexity)
-        key = (order, "" if order is not None else found.complexity.value)
+        order, chain = self.policy.order_for(found.task_type, found.complexity), None
+        if self._escalates:
+            chain = self.policy.chain_order_for(found.task_type, found.complexity, "accept")
+        known = order is not None and (chain is not None or not self._escalates)
+        key = (order, chain, "" if known else (found.task_type, found.complexity.value))
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = select(self.snapshot(found, self._features))
@@ -136,17 +148,25 @@ class Router:
             budgets=_BUDGETS,
             draw=0.5,
             now=READ_AT,
+            starting_chain=self._starting_chain(found, features),
         )
 
+    def _starting_chain(
+        self, found: Classification, features: RequestFeatures
+    ) -> LearnedOrder | None:
+        if found.task_type not in self._starting:
+            first = starting_chain(self.policy, self.cards, found, features)
+            self._starting[found.task_type] = first
+        return self._starting[found.task_type]
 
-def order_of(kind: Kind, models: Sequence[str], *, escalates: bool = False) -> LearnedOrder:
+
+def order_of(kind: Kind, models: Sequence[str]) -> LearnedOrder:
     """Return an order as the product's policy stores it."""
     return LearnedOrder.model_validate(
         {
             "task_type": kind.task_type,
             "complexity": None if kind.complexity == ANY else kind.complexity,
             "models": list(models),
-            "escalates": escalates,
         }
     )
 
@@ -180,7 +200,7 @@ def kinds_of(classes: Classifier, places: Iterable[int], *, by_complexity: bool)
     return [*sorted(found), Kind()]
 
 
-def _policy(models: Sequence[str], value_usd: float) -> Policy:
+def _policy(models: Sequence[str], value_usd: float, *, escalates: bool = False) -> Policy:
     """Return the policy of a new installation: its priorities are what public priors say."""
     listed = tuple(
         PolicyModel(provider=None, model=name, priority=number)
@@ -192,5 +212,6 @@ def _policy(models: Sequence[str], value_usd: float) -> Policy:
         max_cost_per_task=PLENTY_USD,
         success_value_usd=Decimal(str(value_usd)),
         fallbacks="any",
+        escalation="on" if escalates else "off",
         allow_downgrade_by_simplicity=False,  # complexity tiers are a rule of thumb, not learned
     )

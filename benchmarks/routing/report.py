@@ -27,7 +27,18 @@ def pair_section(rows: Sequence[PairRow]) -> str:
         for row in rows
     ]  # fmt: skip
     head = ("data", "score", "APGR [95 %]", "CPT50", "CPT80", "labels", "test prompts")
-    return f"## P1 Two models\n\n{table_of(head, made)}\n"
+    return f"## P1 Two models\n\n{_ends(rows)}\n\n{table_of(head, made)}\n"
+
+
+def _ends(rows: Sequence[PairRow]) -> str:
+    """Return what the two models do by themselves: the baselines that no ranking changes."""
+    ends = {row.data: (row.weak_success, row.strong_success) for row in rows}
+    told = "; ".join(f"{data}: {weak:.3f}, {strong:.3f}" for data, (weak, strong) in ends.items())
+    return (
+        "Every curve begins at always the weak model (cheapest) and ends at always the strong one"
+        " (premium, best single in hindsight, prior-static at every V above its price); the hull of"
+        f" the two is the line between them, APGR 0.5. Their success on the test parts: {told}."
+    )
 
 
 def many_section(result: ManyResult) -> str:
@@ -53,10 +64,12 @@ def online_section(result: OnlineResult) -> str:
         f"## P3 Online, from nothing ({result.tasks} tasks, {result.orders} orders)\n\n"
         "u = success - cost / V. Public priors only; the caller's task label is given.\n\n"
     )
+    baselines = [row for row in result.rows if row.value_usd == DRIFT_VALUE]
+    baselines = [row for row in baselines if not row.policy.startswith("**")]
     noise = [
         (row.policy, f"{row.all:.3f} ± {row.half_width:.3f}", f"{row.success:.3f}",
          f"{row.usd_per_1000:.2f}")
-        for row in result.noise
+        for row in (*baselines, *result.noise)
     ]  # fmt: skip
     drift = [
         (row.what, row.policy, f"{row.before:.3f}", f"{row.after:.3f} ± {row.half_width:.3f}",

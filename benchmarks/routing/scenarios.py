@@ -15,17 +15,19 @@ from benchmarks.routing.online import (
     OnlineRow,
     Policy,
     Runs,
+    Served,
     always,
     best_per_task,
     best_single,
     orders_of,
     runs_of,
 )
-from benchmarks.routing.product import Classifier, Router
+from benchmarks.routing.product import Classifier, Router, kinds_of, table
+from benchmarks.routing.splits import splits_of
 from models.learning.checks import TRUE_CHECK, Check
 
 VALUES = (0.02, 0.10, 1.0)
-NOISE = (Check(0.05, 0.05), Check(0.2, 0.1), Check(0.4, 0.1))
+NOISE = (Check(0.05, 0.05), Check(0.2, 0.1), Check(0.4, 0.1), Check(0.8, 0.05))
 DRIFT_AT, DRIFT_VALUE = 2000, 0.10
 DRIFT_SHARE_MAX = 0.55  # of the tasks, where there are fewer than the protocol's
 MINI = "openai/gpt-4o-mini"
@@ -85,7 +87,14 @@ def _rows_at(
         run(f"cheapest ({by_cost[0]})", start=always(lambda _: by_cost[0])),
         premium,
         static,
-        run(f"best single in hindsight ({single})", start=always(lambda _: single)),
+        run(
+            f"best single in hindsight, hull of single models ({single})",
+            start=always(lambda _: single),
+        ),
+        run(
+            "table, true type, from all outcomes of the train part",
+            start=always(_table(data, value)),
+        ),
         run("best per true task in hindsight", start=always(lambda case: tasks[case.task])),
         run("oracle", start=always(lambda case: best_single(data.models, [case], value))),
     ]
@@ -115,6 +124,16 @@ def _random(data: Dataset) -> Start:
     return start
 
 
+def _table(data: Dataset, value: float) -> Callable[[Case], str]:
+    """Return the choice of the true-type table; its own train part is among the tasks."""
+    classes, train = Classifier(data, "true"), splits_of(data.cases, 1)[0].train
+    router = Router(data, value)
+    learned = table(data, train, classes, by_complexity=False)
+    router.learn(learned, kinds_of(classes, train, by_complexity=False))
+    places = {case.key: place for place, case in enumerate(data.cases)}
+    return lambda case: router.choice(classes.of(places[case.key]))
+
+
 def _drift(data: Dataset, orders: Sequence[Sequence[int]], classes: Classifier) -> list[DriftRow]:
     """Return what happens when a model silently halves: the protocol's, and the favourite one."""
     at = min(DRIFT_AT, int(DRIFT_SHARE_MAX * len(data.cases)))
@@ -125,14 +144,20 @@ def _drift(data: Dataset, orders: Sequence[Sequence[int]], classes: Classifier) 
     for what, name in (("protocol", MINI), ("the learner's favourite", favourite)):
         label = f"{name} halves ({what})"
         halved = partial(_halved, name, at)
-        static = runs_of("static", DRIFT_VALUE, data, orders, _static(name, halved))
-        rows.append(_drift_row(label, f"static ({name})", static, at))
+        fixed = {f"static ({name})": partial(_always_this, name), **_baselines_in(data, halved)}
+        for policy, choose in fixed.items():
+            runs = runs_of(policy, DRIFT_VALUE, data, orders, _static(choose, halved))
+            rows.append(_drift_row(label, policy, runs, at))
         for policy, check in (("**learned order**", None), ("**learned chain**", TRUE_CHECK)):
             runs = runs_of(
                 policy, DRIFT_VALUE, data, orders, _drifting(data, classes, check, halved)
             )
             rows.append(_drift_row(label, policy, runs, at))
     return rows
+
+
+def _always_this(name: str, _number: int, _case: Case) -> str:
+    return name
 
 
 def _halved(name: str, at: int, number: int, case: Case, asked: str) -> float:
@@ -145,17 +170,34 @@ def _halved(name: str, at: int, number: int, case: Case, asked: str) -> float:
 Outcome = Callable[[int, Case, str], float]
 
 
-def _static(name: str, outcome: Outcome) -> Start:
-    from_always = always(lambda _: name)
+def _static(choose: Callable[[int, Case], str], outcome: Outcome) -> Start:
+    def serve(number: int, case: Case) -> Served:
+        name = choose(number, case)
+        return Served(outcome(number, case, name), case.cost_usd[name], name)
 
-    def start(seed: int) -> tuple[Policy, Callable[[], int]]:
-        serve, moves = from_always(seed)
-        return (
-            lambda number, case: serve(number, case)._replace(success=outcome(number, case, name)),
-            moves,
-        )
+    return lambda _: (serve, lambda: 0)
 
-    return start
+
+def _baselines_in(data: Dataset, outcome: Outcome) -> dict[str, Callable[[int, Case], str]]:
+    """Return what learns nothing; hindsight knows the outcomes from before the model got worse."""
+    models, value, tasks = data.models, DRIFT_VALUE, best_per_task(data, DRIFT_VALUE)
+    by_cost = sorted(models, key=lambda name: sum(case.cost_usd[name] for case in data.cases))
+    prior = Router(data, value).prior_choice
+    single, by_type = best_single(models, data.cases, value), _table(data, value)
+
+    def right_now(number: int, case: Case) -> str:
+        return max(models, key=lambda one: outcome(number, case, one) - case.cost_usd[one] / value)
+
+    return {
+        "random": lambda _, case: Random(f"random {case.key}").choice(models),
+        f"cheapest ({by_cost[0]})": lambda *_: by_cost[0],
+        f"premium ({by_cost[-1]})": lambda *_: by_cost[-1],
+        f"prior-static ({prior})": lambda *_: prior,
+        f"best single in hindsight, hull of single models ({single})": lambda *_: single,
+        "table, true type, from all outcomes of the train part": lambda _, case: by_type(case),
+        "best per true task in hindsight": lambda _, case: tasks[case.task],
+        "oracle": right_now,
+    }
 
 
 def _drifting(data: Dataset, classes: Classifier, check: Check | None, outcome: Outcome) -> Start:
