@@ -9,42 +9,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.simulator import RunningSimulator, SimulatorConfig, running_simulator
-
-CHEAP, MIDDLE, DEAR = "openai/gpt-4.1-nano", "openai/gpt-4.1-mini", "openai/gpt-4o"
+from deployments.simulator import RunningSimulator
+from tests.sums import AGREED, CHEAP, DEAR, MIDDLE, erring_simulator, sums_policy
 
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[RunningSimulator]:
-    config = SimulatorConfig(
-        latency_scale=0,
-        charge_log=tmp_path / "charges.jsonl",
-        success_probability={CHEAP: 0.0, MIDDLE: 1.0, DEAR: 1.0},
-    )
-    with running_simulator(config) as running:
+    with erring_simulator(tmp_path, {CHEAP: 0.0, MIDDLE: 1.0, DEAR: 1.0}) as running:
         yield running
 
 
 def test_stream_brings_the_third_models_answer_where_two_differ(client: httpx.Client) -> None:
-    policy = {
-        "name": "sums",
-        "models": [
-            {"model": name, "priority": number}
-            for number, name in enumerate((CHEAP, MIDDLE, DEAR), start=1)
-        ],
-        "max_cost_per_task": "0.10",
-        "max_tokens": 200,
-        "escalation": "on",
-        "escalation_check": "agreement",
-        "orders": [
-            {
-                "task_type": "*",
-                "models": [CHEAP, MIDDLE, DEAR],
-                "escalates": True,
-                "check": "agreement",
-            }
-        ],
-    }
+    policy = sums_policy(AGREED, task_type="*", task_types=[], escalation_check="agreement")
     assert client.post("/api/routing/policies", json=policy).status_code < 300
     asked = {
         "model": "policy:sums",

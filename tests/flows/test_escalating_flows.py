@@ -11,54 +11,27 @@ from typing import Any
 import pytest
 
 from deployments.batches import BatchOrder, run_batch
-from deployments.simulator import RunningSimulator, SimulatorConfig, running_simulator
+from deployments.simulator import RunningSimulator
 from models.policy import parse_policy
 from tasks.adapters.runtime import Runtime
 from tasks.adapters.settings import Settings
 from tasks.adapters.store.policies import apply_policies
 from tests.flows.test_route_request import artifact_of, route, task_runs_of
+from tests.sums import AGREED, BY_CHECK, CHEAP, DEAR, MIDDLE, erring_simulator, sums_policy
 
 pytestmark = pytest.mark.anyio
-
-CHEAP, MIDDLE, DEAR = "openai/gpt-4.1-nano", "openai/gpt-4.1-mini", "openai/gpt-4o"
-POLICY = {
-    "name": "sums",
-    "models": [
-        {"model": DEAR, "priority": 1},
-        {"model": MIDDLE, "priority": 2},
-        {"model": CHEAP, "priority": 3},
-    ],
-    "max_cost_per_task": "0.10",
-    "max_tokens": 200,
-    "task_types": ["sums"],
-    "escalation": "on",
-    "escalation_check": "agreement",
-    "orders": [
-        {"task_type": "sums", "models": [CHEAP, DEAR], "escalates": True, "check": "accept"},
-        {
-            "task_type": "sums",
-            "models": [CHEAP, MIDDLE, DEAR],
-            "escalates": True,
-            "check": "agreement",
-        },
-    ],
-}
 
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[RunningSimulator]:
-    config = SimulatorConfig(
-        latency_scale=0,
-        charge_log=tmp_path / "charges.jsonl",
-        success_probability={CHEAP: 0.0, MIDDLE: 1.0, DEAR: 1.0},
-    )
-    with running_simulator(config) as running:
+    with erring_simulator(tmp_path, {CHEAP: 0.0, MIDDLE: 1.0, DEAR: 1.0}) as running:
         yield running
 
 
 @pytest.fixture
 async def sums(runtime: Runtime) -> Runtime:
-    await apply_policies(runtime.database, [parse_policy(POLICY)], source="person", reason="test")
+    policy = parse_policy(sums_policy(BY_CHECK, AGREED, escalation_check="agreement"))
+    await apply_policies(runtime.database, [policy], source="person", reason="test")
     return runtime
 
 

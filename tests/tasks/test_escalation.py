@@ -12,7 +12,7 @@ import pytest
 
 from deployments.api.lanes import Lanes
 from deployments.api.options import ServeOptions
-from deployments.simulator import RunningSimulator, SimulatorConfig, running_simulator
+from deployments.simulator import RunningSimulator
 from models.learning.checks import Agreement, CheckAudits
 from models.policy import parse_policy
 from models.request import RoutingRequest
@@ -23,10 +23,19 @@ from tasks.adapters.store.check_audits import read_agreements, read_audits, read
 from tasks.adapters.store.feedback import save_feedback
 from tasks.adapters.store.policies import apply_policies
 from tests.bench import Bench, Collected
+from tests.sums import (
+    AGREED,
+    BY_CHECK,
+    BY_THREE,
+    CHEAP,
+    DEAR,
+    MIDDLE,
+    erring_simulator,
+    sums_policy,
+)
 
 pytestmark = pytest.mark.anyio
 
-CHEAP, MIDDLE, DEAR = "openai/gpt-4.1-nano", "openai/gpt-4.1-mini", "openai/gpt-4o"
 SUM = "What is 17 + 25? Answer with the number only."
 IS_42 = {"regex": "^42$"}
 SCHEMA = {
@@ -48,36 +57,13 @@ def right() -> dict[str, float]:
 
 @pytest.fixture
 def simulator(tmp_path: Path, right: dict[str, float]) -> Iterator[RunningSimulator]:
-    config = SimulatorConfig(
-        latency_scale=0, charge_log=tmp_path / "charges.jsonl", success_probability=right
-    )
-    with running_simulator(config) as running:
+    with erring_simulator(tmp_path, right) as running:
         yield running
 
 
 async def set_policy(bench: Bench, *orders: dict[str, Any], **changes: Any) -> None:
-    """A policy whose order begins with the dear model, and its chains."""
-    document: dict[str, Any] = {
-        "name": "sums",
-        "models": [
-            {"model": name, "priority": number}
-            for number, name in enumerate((DEAR, MIDDLE, CHEAP), start=1)
-        ],
-        "max_cost_per_task": "0.10",
-        "max_tokens": 200,
-        "task_types": ["sums"],
-        "complexity": "simple",
-        "escalation": "on",
-        "orders": [{"task_type": "sums", **order} for order in orders],
-    }
-    await apply_policies(
-        bench.runtime.database, [parse_policy(document | changes)], source="person", reason="test"
-    )
-
-
-BY_CHECK = {"models": [CHEAP, DEAR], "escalates": True, "check": "accept"}
-BY_THREE = {"models": [CHEAP, MIDDLE, DEAR], "escalates": True, "check": "accept"}
-AGREED = {"models": [CHEAP, MIDDLE, DEAR], "escalates": True, "check": "agreement"}
+    policy = parse_policy(sums_policy(*orders, **changes))
+    await apply_policies(bench.runtime.database, [policy], source="person", reason="test")
 
 
 async def ask(bench: Bench, **fields: Any) -> Any:
