@@ -9,9 +9,11 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
+from models.backtest.report import BacktestReport
 from models.budget import BudgetState
 from models.money import plain
 from models.policy import Policy
+from models.policy.changes import FieldChange
 from models.result import AttemptResult
 from models.usd import Usd
 
@@ -97,6 +99,10 @@ class PoliciesAppliedDocument(Document):
 
     items: list[AppliedDocument]
     dry_run: bool
+    changes: list[FieldChange] | None = Field(None, description="Of a dry run: field by field")
+    backtest: BacktestReport | None = Field(
+        None, description="Of a dry run that changes something: the last 30 days again"
+    )
 
 
 class AcceptedDocument(Document):

@@ -9,10 +9,12 @@ import click
 
 from deployments.cli.output import json_option, print_json, print_table, say
 from deployments.cli.session import in_runtime
+from deployments.cli.trial import show_trial
 
 if TYPE_CHECKING:
     from models.policy import Policy
     from tasks.adapters.runtime import Runtime
+    from tasks.adapters.store.policies import Applied
 
 
 @click.group()
@@ -65,31 +67,29 @@ def show(name: str, as_json: bool) -> None:
 
 @policies.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Say what would change, change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the diff and a backtest, change nothing.")
+@click.option("--since", default="30d", show_default=True, help="Start of the dry run's backtest.")
 @json_option
-def apply(file: Path, dry_run: bool, as_json: bool) -> None:
+def apply(file: Path, dry_run: bool, since: str, as_json: bool) -> None:
     """Apply the policies in FILE (JSON): all of them, or none with every problem named."""
-    from tasks.adapters.store import policies as store
-
     parsed = policies_in(file)
+    if dry_run:
+        show_trial(parsed, since, as_json=as_json)
+        return
 
-    async def save(opened: Runtime) -> list[store.Applied]:
-        return await store.apply_policies(
-            opened.database,
-            parsed,
-            source="person",
-            reason=f"applied from {file.name}",
-            dry_run=dry_run,
+    async def save(opened: Runtime) -> list[Applied]:
+        from tasks.adapters.store.policies import apply_policies
+
+        return await apply_policies(
+            opened.database, parsed, source="person", reason=f"applied from {file.name}"
         )
 
     applied = in_runtime(save)
     if as_json:
         items = [{"name": a.name, "version": a.version, "change": a.change} for a in applied]
-        print_json({"items": items, "dry_run": dry_run})
+        print_json({"items": items, "dry_run": False})
         return
     print_table(("policy", "version", "change"), [(a.name, a.version, a.change) for a in applied])
-    if dry_run:
-        say("dry run: nothing was changed")
 
 
 def policies_in(file: Path) -> tuple[Policy, ...]:

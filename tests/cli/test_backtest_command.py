@@ -37,3 +37,21 @@ def test_unreadable_policy_is_refused_before_anything_is_read(run, tmp_path):
     assert "modles" in done.err
     missing = run("backtest", str(tmp_path / "none.json"))
     assert (missing.code, len(missing.err.splitlines())) == (2, 1)
+
+
+def test_dry_run_shows_the_diff_and_the_backtest_and_changes_nothing(ready, tmp_path):
+    ready(*ROUTE)
+    policy = ready("policies", "show", "ops", "--json").document
+    policy["max_tokens"] = 77
+    file = tmp_path / "ops.json"
+    file.write_text(json.dumps(policy))
+    tried = ready("policies", "apply", str(file), "--dry-run", "--json").document
+    assert tried["items"] == [{"name": "ops", "version": 2, "change": "updated"}]
+    assert tried["changes"] == [
+        {"policy": "ops", "field": "max_tokens", "before": 1000, "after": 77}
+    ]
+    assert tried["backtest"]["decisions"] == 1
+    told = ready("policies", "apply", str(file), "--dry-run")
+    assert "ops: max_tokens: 1000 -> 77" in told.out and "backtest of ops" in told.out
+    assert "nothing was changed" in told.err
+    assert ready("policies", "show", "ops", "--json").document["max_tokens"] == 1000

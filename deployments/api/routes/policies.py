@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -10,9 +11,10 @@ from fastapi import APIRouter, Query, Request
 from deployments.api.cursors import decode_cursor, encode_cursor
 from deployments.api.documents import PoliciesAppliedDocument, PoliciesDocument
 from deployments.api.problems import ApiProblem
-from deployments.api.queries import NO_PAGE, PAGE_MAX, Cursor, Limit
-from deployments.api.state import AdminCaller, ReadCaller, State
+from deployments.api.queries import NO_PAGE, PAGE_MAX, SPAN_DEFAULT, Cursor, Limit
+from deployments.api.state import AdminCaller, ApiState, ReadCaller, State
 from models.policy import Policy, parse_policy_text
+from tasks.adapters.policy_trials import try_policies
 from tasks.adapters.store.policies import apply_policies, read_policies
 
 router = APIRouter(prefix="/api/routing", tags=["policies"])
@@ -63,15 +65,27 @@ async def apply(
     request: Request, state: State, caller: AdminCaller, dry_run: DryRun = False
 ) -> dict[str, Any]:
     """Apply all of them or none; a refusal names every problem at once."""
+    if dry_run:
+        return await _tried(state, await policies_of(request))
     applied = await apply_policies(
         state.opened.database,
         await policies_of(request),
         source="person",
         reason=f"applied by {caller.name} over HTTP",
-        dry_run=dry_run,
     )
     state.lanes.reads.forget()
-    return {"items": [asdict(one) for one in applied], "dry_run": dry_run}
+    return {"items": [asdict(one) for one in applied], "dry_run": False}
+
+
+async def _tried(state: ApiState, policies: tuple[Policy, ...]) -> dict[str, Any]:
+    until = datetime.now(UTC)
+    tried = await try_policies(state.opened.database, policies, until - SPAN_DEFAULT, until)
+    return {
+        "items": [asdict(one) for one in tried.applied],
+        "dry_run": True,
+        "changes": tried.changes,
+        "backtest": tried.backtest,
+    }
 
 
 async def policies_of(request: Request) -> tuple[Policy, ...]:
