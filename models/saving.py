@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.money import plain
+from models.plan import Plan
 from models.pricing import TokenPrice
 from models.snapshot import Snapshot
 
@@ -22,16 +23,15 @@ class FirstChoice:
     escalates: bool
 
 
-def first_choice(snapshot: Snapshot) -> FirstChoice:
-    """Return what savings of a decision with this snapshot are measured against."""
+def first_choice(snapshot: Snapshot, plan: Plan) -> FirstChoice:
+    """Return what the savings of a decision with this plan are measured against."""
     model_id = snapshot.features.model or snapshot.policy.ordered_models()[0].model_id
     prices = [card.price for card in snapshot.cards if card.model_id == model_id]
     price = prices[0] if prices else None
-    learned = snapshot.learned_order
     return FirstChoice(
         model_id,
         None if price is None else price_document(price),
-        escalates=learned is not None and learned.escalates,
+        escalates=plan.escalates,
     )
 
 

@@ -14,8 +14,9 @@ from models.default_policies import default_policies
 from models.errors import InvalidPolicy
 from models.policy import parse_policy, policy_for
 from models.request import RoutingRequest
+from tasks.adapters.store.costs import cost_report
 from tasks.adapters.store.policies import apply_policies, read_policies
-from tasks.adapters.store.reports import Span, cost_report, performance_report
+from tasks.adapters.store.reports import Span, performance_report
 
 pytestmark = pytest.mark.anyio
 

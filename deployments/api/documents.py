@@ -32,6 +32,15 @@ class PageInfo(Document):
     next_cursor: str | None = Field(None, description="Give it as `cursor` for the next page")
 
 
+class SavedDocument(Document):
+    """What was saved, by how; docs/spending_less.md has the formula."""
+
+    downgrade: SignedUsd = Field(description="Another model than the first answered")
+    cache: SignedUsd = Field(description="Answered with the answer of an equal request")
+    duplicate: SignedUsd = Field(description="A batch's line that asks what another line asks")
+    escalation: SignedUsd = Field(description="Cheap first, checked, dearer where needed")
+
+
 class CostGroupDocument(Document):
     """What one group cost."""
 
@@ -39,6 +48,7 @@ class CostGroupDocument(Document):
     cost_usd: Usd
     requests: int
     saved_usd: SignedUsd = Field(description="Against the policy's first model; may be negative")
+    saved_by_kind: SavedDocument
 
 
 class CostsDocument(PageInfo):
@@ -47,6 +57,7 @@ class CostsDocument(PageInfo):
     total_cost_usd: Usd
     requests: int
     saved_usd: SignedUsd
+    saved_by_kind: SavedDocument
     groups: list[CostGroupDocument]
 
 

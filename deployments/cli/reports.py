@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +13,11 @@ from deployments.cli.session import in_runtime
 
 if TYPE_CHECKING:
     from tasks.adapters.runtime import Runtime
-    from tasks.adapters.store.reports import CostGroup, PerformanceGroup
+    from tasks.adapters.store.costs import CostGroup
+    from tasks.adapters.store.reports import PerformanceGroup
 
 GROUPS_MAX = 1000
+KINDS = ("downgrade", "cache", "duplicate", "escalation")
 COST_GROUPS = ("day", "week", "month", "policy", "model", "worker", "task_type", "task")
 
 
@@ -70,7 +73,8 @@ def costs(since: str, until: str | None, group_by: CostGroup, as_json: bool) -> 
     start, end = parse_span(since, until)
 
     async def read(opened: Runtime) -> dict[str, Any]:
-        from tasks.adapters.store.reports import Span, cost_report
+        from tasks.adapters.store.costs import cost_report
+        from tasks.adapters.store.reports import Span
 
         span = Span(start, end)
         return await cost_report(opened.database, span, group_by, after=None, limit=GROUPS_MAX)
@@ -79,9 +83,16 @@ def costs(since: str, until: str | None, group_by: CostGroup, as_json: bool) -> 
     if as_json:
         print_json(document)
         return
-    rows = [(g["key"], g["requests"], g["cost_usd"], g["saved_usd"]) for g in document["groups"]]
-    rows.append(("total", document["requests"], document["total_cost_usd"], document["saved_usd"]))
-    print_table((group_by, "requests", "cost", "saved"), rows)
+    rows = [cost_row(group, group["key"], group["cost_usd"]) for group in document["groups"]]
+    rows.append(cost_row(document, "total", document["total_cost_usd"]))
+    columns = (group_by, "requests", "cost", "saved", *(f"by {kind}" for kind in KINDS))
+    print_table(columns, rows)
+
+
+def cost_row(sums: dict[str, Any], key: str, cost_usd: Decimal) -> tuple[Any, ...]:
+    """Return one line of the table of costs: what was saved, as a whole and by kind."""
+    kinds = sums["saved_by_kind"]
+    return key, sums["requests"], cost_usd, sums["saved_usd"], *(kinds[kind] for kind in KINDS)
 
 
 @click.command()

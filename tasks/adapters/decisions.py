@@ -169,7 +169,7 @@ async def store_plan(opened: Runtime, arrival: Arrival, snapshot: Snapshot, plan
         policy_version=snapshot.policy.version,
         snapshot=snapshot.document(),
         plan=plan.document(),
-        first=first_choice(snapshot),
+        first=first_choice(snapshot, plan),
         request=request_document(arrival.request),
     )
 

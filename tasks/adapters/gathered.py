@@ -178,7 +178,7 @@ class GatheredSteps:
         snapshot, plan, request = self._snapshot, self._plan, arrival.request
         if snapshot is None or plan is None:
             raise RuntimeError("an attempt is made before its plan")
-        first = first_choice(snapshot)
+        first = first_choice(snapshot, plan)
         return {
             "d_id": arrival.decision_id,
             "d_key": arrival.caller.key,

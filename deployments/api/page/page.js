@@ -191,6 +191,17 @@ function drawModels(groups) {
   rows(at("models"), columns, lines, "no model was asked");
 }
 
+const SAVED_BY = {
+  downgrade: "another model answered", cache: "answered again from the cache",
+  duplicate: "duplicate lines of batches", escalation: "cheap first, checked",
+};
+
+function drawSaved(kinds) {
+  const lines = Object.entries(SAVED_BY).map(([kind, words]) => [
+    words, node("span", { class: Number(kinds[kind]) < 0 ? "over" : "" }, usd(kinds[kind]))]);
+  rows(at("saved"), [["by", ""], ["saved", "n"]], lines, "");
+}
+
 function drawWaiting(items) {
   const lines = items.map((d) => [node("span", { class: `s-${d.status}` }, d.status.replace("_", " ")), time(d.created_at), d.policy,
     d.task_type, d.worker_id, d.reasons[d.reasons.length - 1] ?? "-"]);
@@ -236,6 +247,7 @@ async function refresh() {
   drawBudgets(budgets.items);
   drawChart(parts);
   drawModels(performance.groups);
+  drawSaved(span.saved_by_kind);
   drawWaiting([...parked.items, ...awaiting.items]);
   drawDecisions(decisions.items);
 }

@@ -11,12 +11,8 @@ from deployments.api.documents import CostsDocument, PerformanceDocument
 from deployments.api.queries import NO_PAGE, PAGE_DEFAULT, Cursor, Limit, SpanQuery
 from deployments.api.state import ReadCaller, State
 from models.report import Report
-from tasks.adapters.store.reports import (
-    CostGroup,
-    PerformanceGroup,
-    cost_report,
-    performance_report,
-)
+from tasks.adapters.store.costs import CostGroup, cost_report
+from tasks.adapters.store.reports import PerformanceGroup, performance_report
 from tasks.adapters.store.success import ReportPeriod, success_report
 
 router = APIRouter(prefix="/api/routing", tags=["reports"])

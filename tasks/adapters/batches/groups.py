@@ -130,7 +130,7 @@ class Groups:
             policy_version=policy.version,
             snapshot=choice.snapshot.document(),
             plan=choice.plan.document(),
-            first=first_choice(choice.snapshot),
+            first=first_choice(choice.snapshot, choice.plan),
             request=request_document(arrival),
         )
 

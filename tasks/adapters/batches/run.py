@@ -226,7 +226,7 @@ def _planned(group: Group) -> Planned:
         leader_id=choice.leader_id,
         policy=policy.name,
         policy_version=policy.version,
-        first=first_choice(choice.snapshot),
+        first=first_choice(choice.snapshot, choice.plan),
         snapshot=choice.snapshot,
         plan=choice.plan,
     )

@@ -1,4 +1,4 @@
-"""Costs and performance, computed from the ledger's rows."""
+"""How models did, computed from the ledger's rows; `costs` is beside it."""
 
 from __future__ import annotations
 
@@ -8,57 +8,8 @@ from typing import Any, Literal, get_args
 
 from tasks.adapters.database import Database
 
-CostGroup = Literal["day", "week", "month", "policy", "model", "worker", "task_type", "task"]
 PerformanceGroup = Literal["model", "policy", "task_type"]
-COST_GROUPS: tuple[CostGroup, ...] = get_args(CostGroup)
 PERFORMANCE_GROUPS: tuple[PerformanceGroup, ...] = get_args(PerformanceGroup)
-
-ATTEMPTS = """
--- Saved: the same tokens at the list price of the policy's first model, less what was paid, where
--- an answer came.
-WITH attempts AS (
-    SELECT s.decision_id, s.actual_cost, s.success,
-           CASE %(group_by)s
-               WHEN 'day' THEN to_char(s.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')
-               WHEN 'week' THEN to_char(s.created_at AT TIME ZONE 'UTC', 'IYYY-"W"IW')
-               WHEN 'month' THEN to_char(s.created_at AT TIME ZONE 'UTC', 'YYYY-MM')
-               WHEN 'policy' THEN s.policy_name WHEN 'model' THEN s.selected_model
-               WHEN 'worker' THEN s.worker_id WHEN 'task_type' THEN s.task_type
-               WHEN 'task' THEN s.task_id::text
-           END AS key,
-           CASE WHEN s.success THEN
-               s.prompt_tokens * first.prompt_usd + s.completion_tokens * first.completion_usd
-           END AS first_model_usd
-    FROM model_selections s
-    LEFT JOIN routing_decisions d ON d.id = s.decision_id
-    LEFT JOIN model_catalogue first ON first.model_id = d.first_model
-    WHERE s.created_at >= %(since)s AND s.created_at < %(until)s
-      AND (%(policy)s::text IS NULL OR s.policy_name = %(policy)s)
-      AND (%(model)s::text IS NULL OR s.selected_model = %(model)s)
-      AND (%(worker)s::text IS NULL OR s.worker_id = %(worker)s)
-      AND (%(task_type)s::text IS NULL OR s.task_type = %(task_type)s)
-)
-"""
-
-SUMS = """
-       count(DISTINCT decision_id)::int AS requests,
-       coalesce(sum(first_model_usd) - sum(actual_cost) FILTER (WHERE first_model_usd IS NOT NULL),
-                0) AS saved_usd
-"""
-
-TOTALS = (
-    ATTEMPTS + "SELECT coalesce(sum(actual_cost), 0) AS total_cost_usd," + SUMS + "FROM attempts"
-)
-
-COSTS = (
-    ATTEMPTS
-    + "SELECT coalesce(key, '-') AS key, coalesce(sum(actual_cost), 0) AS cost_usd,"
-    + SUMS
-    + """
-FROM attempts WHERE %(after)s::text IS NULL OR coalesce(key, '-') > %(after)s
-GROUP BY 1 ORDER BY 1 LIMIT %(limit)s
-"""
-)
 
 PERFORMANCE = """
 -- Success, latency, tokens, errors and feedback of a span by model, policy or task type. A score
@@ -115,25 +66,18 @@ class Span:
     task_type: str | None = None
 
 
-async def cost_report(
-    database: Database, span: Span, group_by: CostGroup, *, after: str | None, limit: int
-) -> dict[str, Any]:
-    """Return the costs document: totals of the whole span, and a page of groups."""
-    totals = (await database.fetch_all(TOTALS, _parameters(span, "total", None, 1)))[0]
-    groups = await database.fetch_all(COSTS, _parameters(span, group_by, after, limit + 1))
-    return totals | _page(groups, limit)
-
-
 async def performance_report(
     database: Database, span: Span, group_by: PerformanceGroup, *, after: str | None, limit: int
 ) -> dict[str, Any]:
     """Return the performance document: a page of groups."""
-    return _page(
-        await database.fetch_all(PERFORMANCE, _parameters(span, group_by, after, limit + 1)), limit
+    return page_of(
+        await database.fetch_all(PERFORMANCE, span_parameters(span, group_by, after, limit + 1)),
+        limit,
     )
 
 
-def _page(groups: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+def page_of(groups: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+    """Return a page of groups that were asked for with one more than fits."""
     more = len(groups) > limit
     return {
         "groups": groups[:limit],
@@ -141,7 +85,8 @@ def _page(groups: list[dict[str, Any]], limit: int) -> dict[str, Any]:
     }
 
 
-def _parameters(span: Span, group_by: str, after: str | None, limit: int) -> dict[str, Any]:
+def span_parameters(span: Span, group_by: str, after: str | None, limit: int) -> dict[str, Any]:
+    """Return the values that every report's query takes."""
     return {
         "since": span.since,
         "until": span.until,
