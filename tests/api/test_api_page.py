@@ -29,3 +29,12 @@ def test_page_puts_texts_in_as_texts_only(api: RunningApi) -> None:
 def test_page_is_told_where_prefect_is(api: RunningApi) -> None:
     with api.client() as client:
         assert client.get("/page/facts").json() == {"simulated": True, "prefect_ui_url": None}
+
+
+def test_page_shows_every_kind_of_saving(api: RunningApi) -> None:
+    with api.client() as client:
+        script, page = client.get("/page/page.js").text, client.get("/").text
+        kinds = client.get("/api/routing/costs").json()["saved_by_kind"]
+    shown = re.search(r"SAVED_BY = \{(.*?)\}", script, re.DOTALL)
+    assert shown is not None and set(re.findall(r"(\w+):", shown[1])) == set(kinds)
+    assert 'id="saved"' in page
