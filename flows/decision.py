@@ -108,6 +108,9 @@ async def _after_failure(
         case Move.NEXT:
             course.status = Status.FAILED
             course.waiting.popleft()
+        case Move.NEXT_OR_PARK:
+            course.status, course.rest_s = _without_money(snapshot), rest_s(failure)
+            course.waiting.popleft()
         case Move.PARK:
             course.rest_s = rest_s(failure)
             return _without_money(snapshot)
@@ -131,6 +134,7 @@ def _next_order(
         task_cap_usd=snapshot.task_cap_usd,
         timeout_s=min(policy.timeout_s, course.left_s()),
         is_provisional=plan.escalates,
+        limit_wait_s=min(policy.limit_wait_s, course.left_s()),
     )
 
 

@@ -60,6 +60,7 @@ class AttemptOrder:
 
     A provisional answer may turn out not to be the one that is delivered: it is not streamed, and
     booked by itself.
+    `limit_wait_s` is the longest wait for a turn under a rate limit.
     """
 
     arrival: Arrival
@@ -70,6 +71,7 @@ class AttemptOrder:
     task_cap_usd: Decimal | None
     timeout_s: float
     is_provisional: bool = False
+    limit_wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

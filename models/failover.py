@@ -14,6 +14,7 @@ class Move(StrEnum):
     """The flow's next move."""
 
     NEXT = "next"
+    NEXT_OR_PARK = "next_or_park"
     WAIT = "wait"
     PARK = "park"
     STOP = "stop"
@@ -42,6 +43,8 @@ def next_move(failure: UpstreamFailed, *, waited: bool, left_s: float) -> NextMo
             return _wait_or(Move.PARK, failure, waited=waited, left_s=left_s)
         case NextStep.NEXT_MODEL | NextStep.FIT_SMALLER:
             return NextMove(Move.NEXT)
+        case NextStep.NEXT_THEN_PARK:
+            return NextMove(Move.NEXT_OR_PARK)
         case NextStep.PARK:
             return NextMove(Move.PARK)
         case NextStep.STOP:

@@ -18,6 +18,7 @@ from deployments.api.routes.budgets import router as budgets
 from deployments.api.routes.cache import router as cache
 from deployments.api.routes.decisions import router as decisions
 from deployments.api.routes.health import router as health
+from deployments.api.routes.limits import router as limits
 from deployments.api.routes.policies import router as policies
 from deployments.api.routes.reports import router as reports
 from deployments.api.routes.tasks import router as tasks
@@ -40,6 +41,7 @@ def create_application(state: ApiState) -> ASGIApp:
         tasks,
         decisions,
         budgets,
+        limits,
         policies,
         backtests,
         reports,

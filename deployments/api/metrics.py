@@ -7,7 +7,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from deployments.api.limit_metrics import LimitMetrics
 from models.budget import BudgetState
+from models.rate_limit import RateLimit
 from models.result import RoutingResult
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -45,6 +47,9 @@ class Metrics:
             "switchyard_http_requests_running", "Requests under way.", registry=self.registry
         )
 
+        self._limits = LimitMetrics()
+        self.registry.register(self._limits)
+
     def note_request(self, scope: Any, status: int, seconds: float) -> None:  # an ASGI scope
         """Count one answered request; unknown paths are one route, so that labels stay few."""
         route = getattr(scope.get("route"), "path", "unknown")
@@ -59,8 +64,11 @@ class Metrics:
             if attempt.cost_usd is not None:
                 self._cost.labels(result.policy, attempt.model).inc(float(attempt.cost_usd))
 
-    def text(self, budgets: Iterable[BudgetState], running: int) -> bytes:
+    def text(
+        self, budgets: Iterable[BudgetState], running: int, limits: Iterable[RateLimit]
+    ) -> bytes:
         """Return everything in Prometheus' text format."""
+        self._limits.found = list(limits)
         self._running.set(running)
         self._budgets.clear()
         for state in budgets:

@@ -40,6 +40,8 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--accept-key", action="append", default=[], help="refuse all other keys")
     line.add_argument("--credit-limit", metavar="USD", help="credits of the account")
     line.add_argument("--rpm", action="append", default=[], metavar="[MODEL=]N")
+    line.add_argument("--account-requests", type=int, metavar="N", help="of the whole account")
+    line.add_argument("--rate-window", type=float, default=60.0, metavar="SECONDS")
     line.add_argument("--success", action="append", default=[], metavar="[MODEL[#KIND]=]P")
     line.add_argument("--usage-chunk", choices=list(UsageChunk), default="empty_choices")
     line.add_argument("--generation-lag-polls", type=int, default=0)
@@ -61,6 +63,8 @@ def config_of(options: argparse.Namespace) -> SimulatorConfig:
             if options.credit_limit is None
             else Decimal(options.credit_limit),
             requests_per_minute=named(options.rpm, int),
+            account_requests=options.account_requests,
+            rate_window_s=options.rate_window,
             success_probability=named(options.success, float),
             usage_chunk=UsageChunk(options.usage_chunk),
             generation_lag_polls=options.generation_lag_polls,

@@ -33,8 +33,10 @@ class SimulatorConfig:
     `latency_scale` multiplies realistic times (0.4 s to the first token, 50 to 190 tokens a
     second); 0 answers at once. `requests_per_minute` and `success_probability` are by model id,
     `*` for the rest; a success probability may also be for one kind of task (`model#code`, kinds
-    in `task_kind`). `generation_lag_polls` is how often `/generation` answers 404 first.
-    `credit_limit_usd` is the account's credits and the key's limit.
+    in `task_kind`). `account_requests` bounds all requests of the account in every span of
+    `rate_window_s`, which the models' rates count in, too. `generation_lag_polls` is how often
+    `/generation` answers 404 first. `credit_limit_usd` is the account's credits and the key's
+    limit.
     """
 
     seed: int = 0
@@ -43,6 +45,8 @@ class SimulatorConfig:
     refuse_key: bool = False
     accepted_keys: frozenset[str] = frozenset()
     requests_per_minute: Mapping[str, int] = field(default_factory=dict)
+    account_requests: int | None = None
+    rate_window_s: float = 60.0
     credit_limit_usd: Decimal | None = None
     success_probability: Mapping[str, float] = field(default_factory=dict)
     usage_chunk: UsageChunk = UsageChunk.EMPTY_CHOICES
@@ -53,6 +57,8 @@ class SimulatorConfig:
     def __post_init__(self) -> None:
         if self.latency_scale < 0:
             raise InvalidConfiguration(f"latency scale must be 0 or more: {self.latency_scale!r}")
+        if self.rate_window_s <= 0 or (self.account_requests or 0) < 0:
+            raise InvalidConfiguration("a rate's window must be above 0, its requests 0 or more")
         for name, rate in self.requests_per_minute.items():
             if rate < 0:
                 raise InvalidConfiguration(f"requests per minute of {name!r} below 0: {rate!r}")

@@ -6,6 +6,7 @@ autumn 2026. `code` is always present, because the official SDK refuses a body w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -234,6 +235,22 @@ def own_limit_headers(fault: Fault, now: datetime) -> dict[str, str]:
         "X-RateLimit-Remaining": "0",
         "X-RateLimit-Reset": str(reset_ms),
     }
+
+
+def own_rate_refusal(requests: int, free_at: datetime) -> Refusal:
+    """Return the 429 of an own limit of `requests` a window, with room again at `free_at`."""
+    stated = {
+        "X-RateLimit-Limit": str(requests),
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": str(math.ceil(free_at.timestamp() * 1000)),
+    }
+    metadata: Json = {
+        "error_type": "rate_limit_exceeded",
+        "limit_source": "openrouter_key_limit",
+        "headers": stated,
+    }
+    body = error_body(429, "Rate limit exceeded: limit-rpm", metadata)
+    return Refusal(429, to_json(body), {"content-type": "application/json", **stated})
 
 
 def retry_after_header(kind: Kind, rule: FaultRule | None, details: Details) -> dict[str, str]:

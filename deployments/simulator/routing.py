@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -14,6 +15,7 @@ from deployments.simulator.refusals import (
     Refusal,
     filtered_out,
     invalid_request,
+    own_rate_refusal,
     refusal_of,
 )
 from deployments.simulator.simulator import Simulator
@@ -201,12 +203,17 @@ def chosen_provider(request: ChatRequest, model: Model) -> Provider:
 
 
 def check_rate(simulator: Simulator, model: Model, provider: Provider) -> None:
-    """Answer 429 with Retry-After when the model's requests of this minute are used up."""
-    wait_s = simulator.wait_for_model(model.model_id.partition(":")[0])
-    if wait_s is not None:
-        details = Details(
-            now=simulator.config.clock(), model=model.model_id, provider=provider.name
-        )
+    """Answer 429 when the account's own limit or the model's rate is used up.
+
+    The account's is OpenRouter's own and states limit and reset, the model's is its pool's and
+    states Retry-After.
+    """
+    now = simulator.config.clock()
+    if (free_at := simulator.free_at_for_account()) is not None:
+        raise own_rate_refusal(simulator.config.account_requests or 0, free_at)
+    if (free_at := simulator.free_at_for_model(model.model_id.partition(":")[0])) is not None:
+        details = Details(now=now, model=model.model_id, provider=provider.name)
+        wait_s = max(1, math.ceil((free_at - now).total_seconds()))
         rule = FaultRule(fault=Fault.RATE_LIMITED, retry_after=wait_s)
         raise refusal_of(Fault.RATE_LIMITED, details, rule)
 

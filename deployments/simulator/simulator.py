@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,8 +9,6 @@ from decimal import Decimal
 from deployments.simulator.charges import ChargeLog
 from deployments.simulator.config import SimulatorConfig
 from deployments.simulator.faults import FaultBoard
-
-MINUTE = timedelta(minutes=1)
 
 
 class Simulator:
@@ -31,26 +28,34 @@ class Simulator:
         limit = self.config.credit_limit_usd
         return None if limit is None else limit - self.log.total_usd()
 
-    def wait_for_model(self, model_id: str) -> int | None:
-        """Count a request against its model's rate; return the seconds to wait when it is full."""
+    def free_at_for_model(self, model_id: str) -> datetime | None:
+        """Count a request against its model's rate; return when there is room while it is full."""
         rates = self.config.requests_per_minute
         rate = rates.get(model_id, rates.get("*"))
-        return None if rate is None else self.limiter.wait_s(model_id, rate, self.config.clock())
+        return None if rate is None else self._free_at(model_id, rate)
+
+    def free_at_for_account(self) -> datetime | None:
+        """Count a request against the account's own limit; return when there is room again."""
+        rate = self.config.account_requests
+        return None if rate is None else self._free_at("account", rate)
+
+    def _free_at(self, name: str, rate: int) -> datetime | None:
+        window = timedelta(seconds=self.config.rate_window_s)
+        return self.limiter.free_at(name, rate, window, self.config.clock())
 
 
 class RateLimiter:
-    """A sliding window of a minute for each model."""
+    """A sliding window for each name."""
 
     def __init__(self) -> None:
         self._times: dict[str, deque[datetime]] = {}
 
-    def wait_s(self, name: str, rate: int, now: datetime) -> int | None:
-        """Return None and count the request, or the whole seconds until there is room."""
+    def free_at(self, name: str, rate: int, window: timedelta, now: datetime) -> datetime | None:
+        """Return None and count the request, or when there is room again."""
         times = self._times.setdefault(name, deque())
-        while times and now - times[0] >= MINUTE:
+        while times and now - times[0] >= window:
             times.popleft()
         if len(times) < rate:
             times.append(now)
             return None
-        oldest = times[0] if times else now
-        return max(1, math.ceil((oldest + MINUTE - now).total_seconds()))
+        return (times[0] if times else now) + window

@@ -19,7 +19,9 @@ SwitchyardError
     ├── NeverSent               retry here, then the next model
     ├── Busy                    wait for `retry_after_s` once, then the next model
     ├── InFlightLimited         wait once, then park
-    ├── AccountLimited          the whole account must wait: park or refuse
+    ├── AccountLimited          the whole account must wait: wait once, then park or refuse
+    ├── NoTurn                  a rate limit has no room in time: the next model, then park
+    │   └── NoTurnForAny        the key's limit: park or refuse
     ├── AccountOutOfMoney       the whole account has no money: park or refuse, alert
     ├── TooExpensive            a smaller or cheaper request may fit
     ├── ModelUnsuitable         the next model
@@ -69,6 +71,8 @@ from models.errors.upstream import (
     ModelUnsuitable,
     NeverSent,
     NextStep,
+    NoTurn,
+    NoTurnForAny,
     OutcomeUnknown,
     RequestRejected,
     TooExpensive,
@@ -98,6 +102,8 @@ __all__ = [
     "NextStep",
     "NoBudget",
     "NoCandidate",
+    "NoTurn",
+    "NoTurnForAny",
     "NotFound",
     "OutcomeUnknown",
     "PortTaken",

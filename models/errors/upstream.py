@@ -9,6 +9,7 @@ from models.errors.tree import WorldFailed
 
 if TYPE_CHECKING:
     from models.completion import Completion
+    from models.rate_limit import StatedLimit
 
 
 class HoldFate(StrEnum):
@@ -26,6 +27,7 @@ class NextStep(StrEnum):
     NEXT_MODEL = "next_model"
     WAIT_THEN_NEXT = "wait_then_next"
     WAIT_THEN_PARK = "wait_then_park"
+    NEXT_THEN_PARK = "next_then_park"
     FIT_SMALLER = "fit_smaller"
     PARK = "park"
     STOP = "stop"
@@ -54,6 +56,7 @@ class UpstreamFailed(WorldFailed):
         self.message, self.status, self.retry_after_s = message, status, retry_after_s
         self.visible = False  # set when part of the answer was already passed on to the caller
         self.generation_id, self.completion = generation_id, completion
+        self.stated_limit: StatedLimit | None = None  # set where a 429 names its limit
 
     def __str__(self) -> str:
         return self.message if self.status is None else f"{self.status}: {self.message}"
@@ -83,9 +86,21 @@ class InFlightLimited(UpstreamFailed):
 
 
 class AccountLimited(UpstreamFailed):
-    """429 of the account's or key's own limit: every model is limited."""
+    """429 of the account's or key's own limit: every model is limited; wait once, then park."""
 
-    hold, next_step, kind = HoldFate.RELEASED, NextStep.PARK, "account_limit"
+    hold, next_step, kind = HoldFate.RELEASED, NextStep.WAIT_THEN_PARK, "account_limit"
+
+
+class NoTurn(UpstreamFailed):
+    """Nothing was sent or held: the model's rate limit has no room in time; another's may."""
+
+    hold, next_step, kind = HoldFate.RELEASED, NextStep.NEXT_THEN_PARK, "rate_limit"
+
+
+class NoTurnForAny(NoTurn):
+    """The same for a limit of the key, which every model is under."""
+
+    next_step = NextStep.PARK
 
 
 class AccountOutOfMoney(UpstreamFailed):

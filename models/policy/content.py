@@ -106,6 +106,9 @@ class Policy(BaseModel):
     )
     required_abilities: tuple[TypeName, ...] = Field((), max_length=20)
     timeout_s: float = Field(120.0, gt=0, le=3600, allow_inf_nan=False)
+    limit_wait_s: float = Field(
+        60.0, ge=0, le=3600, allow_inf_nan=False, description="Longest wait under a rate limit"
+    )
     on_exhausted: OnExhausted = OnExhausted.DOWNGRADE
     approval_above_usd: Usd | None = None
     store_prompts: bool = False

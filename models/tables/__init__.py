@@ -16,6 +16,7 @@ from models.tables.ledger import (
     KeyCheckpointRow,
     ModelSelectionRow,
 )
+from models.tables.limits import RateLimitRow, RateTicketRow, RateWorkerRow
 from models.tables.routing import (
     GovernanceTaskRow,
     InstallationRow,
@@ -45,6 +46,9 @@ __all__ = [
     "ModelCatalogueRow",
     "ModelPerformanceRow",
     "ModelSelectionRow",
+    "RateLimitRow",
+    "RateTicketRow",
+    "RateWorkerRow",
     "RoutingDecisionRow",
     "RoutingPolicyRow",
     "RoutingPolicyVersionRow",

@@ -18,6 +18,7 @@ from tasks.adapters.openrouter import ChatCall
 from tasks.adapters.resume import await_other_owner
 from tasks.adapters.runtime import Runtime, runtime
 from tasks.adapters.sink import Sink, current_sink
+from tasks.adapters.turns import learn, turn
 
 SENT_MARGIN_S = 60.0
 LEASE_RENEWAL_S = 20.0
@@ -46,7 +47,13 @@ async def visibly(attempt: Awaitable[Completion]) -> Completion:
 
 async def _attempt(order: AttemptOrder) -> Completion:
     opened = runtime()
-    token = uuid4()
+    async with turn(opened, order) as in_time:
+        return await attempt_in_turn(in_time)
+
+
+async def attempt_in_turn(order: AttemptOrder) -> Completion:
+    """Make an attempt whose turn under the rate limits has come."""
+    opened, token = runtime(), uuid4()
     if (approved := await _approved_hold(opened, order, token)) is not None:
         return await _send(opened, order, approved)
     answer = await opened.ledger.reserve(hold_of(opened, order, token))
@@ -118,6 +125,7 @@ async def ask(opened: Runtime, order: AttemptOrder, holding: Holding, *, book: B
         completion = await _call(opened, order, holding)
     except UpstreamFailed as failure:
         await book_failure(opened, order, holding, failure)
+        await learn(opened, order.candidate.model_id, failure)
         await after_failure(opened, order.candidate.model_id)
         raise
     except BaseException as interruption:  # cancelled or killed: the money must not be left open

@@ -39,6 +39,7 @@ from tasks.adapters.resume import await_other_owner
 from tasks.adapters.runtime import Runtime, runtime
 from tasks.adapters.snapshots import read_snapshot
 from tasks.adapters.store import decisions as store
+from tasks.adapters.turns import turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,14 @@ class GatheredSteps:
         return await attempts.visibly(self._attempt(order))
 
     async def _attempt(self, order: AttemptOrder) -> Completion:
+        async with turn(runtime(), order) as in_time:
+            return await self._attempt_in_turn(in_time)
+
+    async def _attempt_in_turn(self, order: AttemptOrder) -> Completion:
         async with self._opening:  # of two attempts at once, one opens the decision
             first = None if self._is_stored else await self._open(order)
         if first is None:
-            return await attempts.run_attempt(order)
+            return await attempts.attempt_in_turn(order)
         answer, token = first
         match answer:
             case Sent():

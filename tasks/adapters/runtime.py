@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from tasks.adapters.database import Database, open_database
+from tasks.adapters.known_limits import KnownLimits, account_of
 from tasks.adapters.ledger import Ledger
 from tasks.adapters.openrouter import OpenRouterClient, open_client
 from tasks.adapters.settings import Settings, read_settings
@@ -25,6 +26,7 @@ class Runtime:
     ledger: Ledger
     upstream: OpenRouterClient
     owner: str
+    limits: KnownLimits
 
 
 _current: ContextVar[Runtime | None] = ContextVar("switchyard_runtime", default=None)
@@ -58,7 +60,8 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         ledger = Ledger(database)
         await ledger.claim_installation(simulated=settings.simulated)
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        opened = Runtime(settings, database, ledger, upstream, owner)
+        limits = KnownLimits(database, account_of(settings))
+        opened = Runtime(settings, database, ledger, upstream, owner, limits)
         before = _current.get()
         _current.set(opened)
         try:

@@ -28,6 +28,7 @@ OPERATIONS = (
     ("GET", "/api/routing/budgets"),
     ("GET", "/api/routing/cache"),
     ("DELETE", "/api/routing/cache"),
+    ("GET", "/api/routing/limits"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
@@ -37,6 +38,7 @@ OPERATIONS = (
     ("POST", "/api/routing/backtest"),
     ("POST", "/api/routing/policies"),
     ("PUT", "/api/routing/budgets"),
+    ("PUT", "/api/routing/limits"),
 )
 
 # No schema can say that models and priorities are distinct and a provider is that of its model.

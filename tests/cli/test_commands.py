@@ -158,3 +158,19 @@ def test_cache_is_counted_and_purged_by_policy(ready, tmp_path):
     assert "ops" in ready("cache", "stats").out
     assert ready("cache", "purge", "--policy", "nope").code == 2
     assert ready("cache", "purge", "--policy", "ops", "--json").document == {"purged": 1}
+
+
+def test_limits_are_set_listed_and_unset(ready):
+    made = ready("limits", "set", "*", "--rpm", "60", "--concurrency", "8", "--json")
+    (limit,) = made.document["items"]
+    assert (limit["model"], limit["requests"], limit["concurrency"]) == ("*", 60, 8)
+    assert "60 in 60 s" in ready("limits", "list").out
+    assert ready("limits", "unset", "*", "--json").document["items"] == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("set", "*"), ("set", "gpt", "--rpm", "5"), ("set", "*", "--rpm", "0")]
+)
+def test_wrong_limit_is_bad_input(run, arguments):
+    done = run("limits", *arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -269,6 +270,25 @@ def test_requests_above_the_rate_of_a_model_get_429_with_retry_after() -> None:
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
     assert other.status_code == 200
+
+
+def test_requests_above_the_accounts_own_rate_get_429_with_limit_and_reset() -> None:
+    config = SimulatorConfig(latency_scale=0, account_requests=2, rate_window_s=0.4)
+    with (
+        running_simulator(config) as running,
+        httpx.Client(base_url=running.url, headers={"Authorization": "Bearer k"}) as client,
+    ):
+        bodies = [BODY, BODY | {"model": "openai/gpt-4.1"}, BODY]
+        answers = [client.post("/chat/completions", json=body) for body in bodies]
+        refused = answers[2]
+        reset_s = int(refused.headers["X-RateLimit-Reset"]) / 1000
+        time.sleep(max(0, reset_s - time.time()))
+        again = client.post("/chat/completions", json=BODY)
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert refused.headers["X-RateLimit-Limit"] == "2"
+    stated = refused.json()["error"]["metadata"]["headers"]
+    assert stated["X-RateLimit-Reset"] == refused.headers["X-RateLimit-Reset"]
+    assert again.status_code == 200
 
 
 def test_next_model_of_the_list_serves_when_the_first_fails(

@@ -10,6 +10,7 @@ from deployments.api.documents import HealthDocument, ReadinessDocument
 from deployments.api.state import ApiState, ReadCaller, State
 from models.errors import InvalidConfiguration, PrefectFailed, WorldFailed
 from tasks.adapters.store.catalogue import newest_price_at
+from tasks.adapters.store.limits import read_limits
 
 OK = "ok"
 router = APIRouter(tags=["process"])
@@ -73,6 +74,8 @@ async def _prefect(state: ApiState) -> str:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(state: State, caller: ReadCaller) -> Response:
-    """Return counters of this process, and the budgets of now."""
-    text = state.metrics.text(await state.opened.ledger.budgets(), state.gate.running)
+    """Return counters of this process, and the budgets and rate limits of now."""
+    opened = state.opened
+    limits = await read_limits(opened.database, opened.limits.account)
+    text = state.metrics.text(await opened.ledger.budgets(), state.gate.running, limits)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -29,6 +29,8 @@ from tasks.adapters.store.set_aside import set_aside
 if TYPE_CHECKING:
     from tasks.adapters.batches.run import BatchRun
 
+TURN_WAIT_S = 3600.0
+
 
 class MoneyHeldBySiblings(Exception):
     """The line was refused while others of its batch held money: it may fit when they end."""
@@ -71,9 +73,12 @@ class Line:
         return self.choice.plan_for(arrival)
 
     async def execute(self, order: AttemptOrder) -> Completion:
-        """Make one attempt, and tell the group how its model did."""
+        """Make one attempt, and tell the group how its model did.
+
+        A line waits for its turn under a rate limit as long as it may: nobody waits for the line.
+        """
         try:
-            completion = await attempts.run_attempt(order)
+            completion = await attempts.run_attempt(replace(order, limit_wait_s=TURN_WAIT_S))
         except UpstreamFailed as failure:
             self.met_failure = True
             # an answer that fails its check says nothing about the model's health

@@ -23,7 +23,12 @@ from models.errors import (
     UpstreamFailed,
 )
 from tasks.adapters.openrouter.error_body import ErrorBody
-from tasks.adapters.openrouter.limits import reset_after_s, retry_after_s, states_own_limit
+from tasks.adapters.openrouter.limits import (
+    reset_after_s,
+    retry_after_s,
+    stated_limit,
+    states_own_limit,
+)
 
 BUDGET_SOURCES = frozenset(
     {
@@ -178,12 +183,14 @@ def failure_of(
 ) -> UpstreamFailed:
     """Return the typed error of an answer whose status is not 2xx."""
     leaf = next((leaf for fits, leaf in TABLE if fits(refusal)), OutcomeUnknown)
-    return leaf(
+    failure = leaf(
         wording(_words(refusal)),
         status=refusal.status,
         retry_after_s=wait_of(refusal, now=now),
         generation_id=generation_id,
     )
+    failure.stated_limit = stated_limit({**refusal.body.headers, **refusal.headers}, now=now)
+    return failure
 
 
 def wait_of(refusal: Refusal, *, now: datetime) -> float | None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from models.rate_limit import StatedLimit
+
 WAIT_S_MAX = 10.0**8  # three years: a longer wait is nonsense
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 OWN_LIMIT_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
@@ -52,3 +54,12 @@ def reset_after_s(value: object, *, now: datetime) -> float | None:
 def states_own_limit(headers: Mapping[str, str]) -> bool:
     """Whether X-RateLimit-* is present: only OpenRouter's own 429s carry it."""
     return any(name in headers for name in OWN_LIMIT_HEADERS)
+
+
+def stated_limit(headers: Mapping[str, str], *, now: datetime) -> StatedLimit | None:
+    """Return the limit that X-RateLimit-Limit and -Reset state, None unless both can be read."""
+    requests = headers.get("x-ratelimit-limit", "").strip()
+    reset_s = reset_after_s(headers.get("x-ratelimit-reset"), now=now)
+    if reset_s is None or not re.fullmatch(r"[0-9]{1,9}", requests):
+        return None
+    return StatedLimit(int(requests), reset_s)

@@ -1,0 +1,26 @@
+"""Rate limits, set and learned, and who waits for a turn under them.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE rate_workers")
+    op.execute("DROP TABLE rate_tickets")
+    op.execute("DROP TABLE rate_limits")

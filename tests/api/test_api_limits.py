@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+
+
+def test_limit_is_set_listed_counted_and_removed(client):
+    put = client.put("/api/routing/limits", json={"model": "openai/gpt-4o", "requests": 60})
+    assert put.status_code == 200
+    asked = {"prompt": "Fix the bug.", "task_type": "fix_bug"}
+    assert client.post("/api/routing/tasks", json=asked).json()["status"] == "completed"
+    (found,) = client.get("/api/routing/limits").json()["items"]
+    assert (found["model"], found["source"], found["requests"]) == ("openai/gpt-4o", "set", 60)
+    assert (found["turns"], found["waiting"], found["refusals"]) == (1, 0, 0)
+    metrics = client.get("/metrics").text
+    for name, label, value in (
+        ("switchyard_rate_limit", 'part="per_minute"', "60.0"),
+        ("switchyard_rate_limit_turns_total", 'outcome="at_once"', "1.0"),
+    ):
+        assert f'{name}{{model="openai/gpt-4o",{label},source="set"}} {value}' in metrics
+    assert client.put("/api/routing/limits", json={"model": "openai/gpt-4o"}).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"model": "x"}, {"model": "*", "requests": 0}, {"model": "*", "rpm": 5}]
+)
+def test_wrong_limit_is_refused_with_its_problem(client, body):
+    answer = client.put("/api/routing/limits", json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
