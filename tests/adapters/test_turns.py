@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4
 
 import pytest
-
 from pydantic import SecretStr
 
 from models.rate_limit import Lesson, LimitOrder

@@ -131,7 +131,7 @@ CASES = [
 
 FATES = {
     Busy: (HoldFate.RELEASED, NextStep.WAIT_THEN_NEXT),
-    AccountLimited: (HoldFate.RELEASED, NextStep.PARK),
+    AccountLimited: (HoldFate.RELEASED, NextStep.WAIT_THEN_PARK),
     InFlightLimited: (HoldFate.RELEASED, NextStep.WAIT_THEN_PARK),
     TooExpensive: (HoldFate.RELEASED, NextStep.FIT_SMALLER),
     AccountOutOfMoney: (HoldFate.RELEASED, NextStep.PARK),
