@@ -1,4 +1,4 @@
-"""The flow `recompute-priorities`: how the models did, from the ledger, every hour."""
+"""The flow `recompute-priorities`: how the models did, and whom to ask first, every hour."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from tasks.learn_priorities import learn_priorities
 from tasks.measure_performance import measure_performance
 from tasks.steps import shared_runtime
 
-Hours = Annotated[int, Field(ge=1, le=24 * 90, title="Hours", description="How far back to look")]
+Hours = Annotated[int, Field(ge=1, le=24 * 90, title="Hours", description="What is reported")]
+Everything = Annotated[
+    bool, Field(title="Everything", description="Compute all windows again, not only the changed")
+]
 
 
 @flow(name="recompute-priorities", retries=0)
-async def recompute_priorities(hours: Hours = 48) -> dict[str, Any]:
-    """Recompute the windows of performance and report them.
+async def recompute_priorities(hours: Hours = 48, everything: Everything = False) -> dict[str, Any]:
+    """Bring the windows of performance up to date, then every policy's order of models.
 
-    Late bills change old windows, so the last two days are recomputed each time; running it twice
-    changes nothing.
+    Late bills and scores change old windows: every hour in which anything changed is computed
+    again. Running it twice changes nothing.
     """
     async with shared_runtime():
-        found = await measure_performance(hours)
-    return {"windows": found.windows, "dropped": found.dropped, "models": len(found.models)}
+        found = await measure_performance(hours, everything=everything)
+        learned = await learn_priorities()
+    return {
+        "windows": found.windows,
+        "dropped": found.dropped,
+        "models": len(found.models),
+        "moved": {one.name: one.version for one in learned if one.moved},
+    }

@@ -1,4 +1,4 @@
-"""What a plan will probably cost, and above which cost a person is asked."""
+"""What a plan will probably cost, by how much it may overrun, and when a person is asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from models.attempt import Candidate
 from models.fit import Demand
-from models.money import round_up_usd
+from models.money import ZERO_USD, round_up_usd
 from models.snapshot import Snapshot
 
 # Without statistics an answer is taken to be a quarter of what is allowed, 500 tokens at most.
@@ -34,3 +34,12 @@ def expected_usd(snapshot: Snapshot, one: Demand, candidate: Candidate) -> Decim
         + price.image_usd * one.asked.images
     )
     return min(expected, candidate.worst_case_usd)
+
+
+def overshoot_usd(one: Demand, candidate: Candidate) -> Decimal:
+    """Return the most by which the attempt's bill may exceed what an elastic budget holds."""
+    if candidate.elastic_usd is candidate.worst_case_usd:
+        return ZERO_USD
+    if all(room.mode != "elastic" for room in one.budgets):
+        return ZERO_USD
+    return candidate.worst_case_usd - candidate.elastic_usd

@@ -8,10 +8,11 @@ from decimal import Decimal
 from models.attempt import Candidate
 from models.eligibility import examine, field_of
 from models.escalation import Escalation, escalation_of
+from models.exploration import exploring
 from models.fit import Demand, Room, fitted, money_returns_at, room_in
 from models.money import ZERO_USD, plain
 from models.plan import Considered, OutKind, Plan, Refusal, out
-from models.plan_costs import approval_limit, expected_usd
+from models.plan_costs import approval_limit, expected_usd, overshoot_usd
 from models.policy import LearnedOrder
 from models.ranking import ranked, rested
 from models.request import OnExhausted
@@ -51,6 +52,8 @@ class _Draft:
     chain: Escalation | None = None
     chosen: list[_Step] = field(default_factory=list)
     outs: list[Considered] = field(default_factory=list)
+    propensity: float = 1.0
+    explores: bool = False
 
     def may_be_dearer(self, model_id: str) -> bool:
         """Whether a model may cost more than the one before: a step of a chain does."""
@@ -126,7 +129,13 @@ def _eligible_in_order(draft: _Draft) -> list[Demand]:
     source = "learned" if draft.chain is None else draft.chain.source
     order, moves = ranked(closed, snapshot, draft.learned, source)
     draft.notes += [note, *moves] if note else moves
-    return order
+    if draft.chain is not None or snapshot.policy.exploration <= 0.0:
+        return order
+    fits = [one for one in order if fitted(one, _room(draft, one, None).available_usd) is not None]
+    made = exploring(order, fits, snapshot)
+    draft.propensity, draft.explores = made.propensity, bool(made.note)
+    draft.notes += [made.note] if made.note else []
+    return made.order
 
 
 def _model_ids(draft: _Draft) -> list[str]:
@@ -157,7 +166,8 @@ def _waits(draft: _Draft, one: Demand) -> bool:
 
 def _consider(draft: _Draft, one: Demand) -> None:
     """Add the model to the plan, or say why not."""
-    bounded = draft.chosen and not draft.may_be_dearer(one.model_id)
+    returns = draft.explores and len(draft.chosen) == 1  # to the models that are usually asked
+    bounded = draft.chosen and not returns and not draft.may_be_dearer(one.model_id)
     before = draft.chosen[-1] if bounded else None
     full_usd = one.full_usd
     if before is not None and full_usd > before.full_usd:
@@ -233,7 +243,7 @@ def _planned(draft: _Draft) -> Plan:
     needs_approval = limit is not None and dearest > limit
     if needs_approval and limit is not None:
         draft.notes.append(f"needs approval: worst case ${plain(dearest)} is above ${plain(limit)}")
-    overshoot = _overshoot(draft)
+    overshoot = max([overshoot_usd(step.demand, step.candidate) for step in draft.chosen])
     if overshoot:
         draft.notes.append(
             f"elastic budgets hold less than the worst case: up to ${plain(overshoot)} over"
@@ -245,18 +255,8 @@ def _planned(draft: _Draft) -> Plan:
         estimated_cost_usd=expected_usd(draft.snapshot, first.demand, first.candidate),
         needs_approval=needs_approval,
         possible_overshoot_usd=overshoot,
+        propensity=draft.propensity,
     )
-
-
-def _overshoot(draft: _Draft) -> Decimal:
-    """Return the most by which one attempt's bill may exceed what an elastic budget holds."""
-    over = ZERO_USD
-    for step in draft.chosen:
-        candidate = step.candidate
-        held_less = candidate.elastic_usd is not candidate.worst_case_usd
-        if held_less and any(room.mode == "elastic" for room in step.demand.budgets):
-            over = max(over, candidate.worst_case_usd - candidate.elastic_usd)
-    return over
 
 
 def _considered(draft: _Draft) -> tuple[Considered, ...]:

@@ -53,26 +53,30 @@ def period_bars(past: Sequence[PastPeriod]) -> list[Bar]:
 
 
 def performance_markdown(
-    windows: int, dropped: int, hours: int, models: Sequence[Mapping[str, Any]]
+    windows: int, changed: int | None, hours: int, models: Sequence[Mapping[str, Any]]
 ) -> str:
-    """Return how each model did lately."""
+    """Return how each model did in the last hours; `changed` hours had to be computed again."""
+    which = "all hours" if changed is None else f"the {changed} hours in which something changed"
     lines = [
         "# Model performance",
-        f"{windows} windows of one hour recomputed from the ledger ({dropped} dropped),"
-        f" the last {hours} hours. Policies are as they were.",
+        f"{windows} windows recomputed from the ledger, those of {which}."
+        f" Below: the last {hours} hours.",
     ]
     if not models:
         return "\n\n".join([*lines, "No model was asked."])
-    columns = ("Model", "Attempts", "Answered", "Cost", "Latency", "Slowest hour's p95", "Tokens")
+    columns = ("Model", "Attempts", "Succeeded", "Cost", "Cost per success", "Latency",
+               "Slowest hour's p95", "Tokens", "Feedback")  # fmt: skip
     rows = [
         (
             model["model"],
             model["requests"],
             _percent(Decimal(model["successes"]), Decimal(model["requests"])),
             usd(model["cost_usd"]),
+            _per_success(model["cost_per_success_usd"]),
             _ms(model["latency_ms_avg"]),
             _ms(model["latency_ms_p95"]),
             "-" if model["tokens_avg"] is None else model["tokens_avg"],
+            "-" if model["satisfaction"] is None else f"{model['satisfaction']:.0%}",
         )
         for model in models
     ]
@@ -161,6 +165,10 @@ def _percent(part: Decimal, whole: Decimal) -> str:
 
 def _between(low: Decimal, high: Decimal) -> str:
     return usd(low) if low == high else f"{usd(low)} to {usd(high)}"
+
+
+def _per_success(amount: Decimal | None) -> str:
+    return "-" if amount is None else f"${amount:.6f}"
 
 
 def _ms(value: int | None) -> str:

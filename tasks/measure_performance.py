@@ -11,12 +11,12 @@ from tasks.artifacts import leave_chart, leave_report
 
 
 @task(retries=0, cache_policy=NO_CACHE, persist_result=False)
-async def measure_performance(hours: int) -> schedule.Windows:
+async def measure_performance(hours: int, *, everything: bool = False) -> schedule.Windows:
     """Recompute the windows of performance; leave a table, and what each model cost."""
-    found = await schedule.measure(hours)
+    found = await schedule.measure(hours, everything=everything)
     await leave_report(
         "model-performance",
-        performance_markdown(found.windows, found.dropped, hours, found.models),
+        performance_markdown(found.windows, found.hours, hours, found.models),
         f"{len(found.models)} models in the last {hours} hours",
     )
     await leave_chart("model-cost", f"Cost by model, last {hours} hours", cost_bars(found.models))

@@ -57,7 +57,8 @@ BEGIN
            response_time_ms = coalesce(p_latency_ms, s.response_time_ms),
            first_token_ms = p_first_token_ms,
            generation_id = coalesce(p_generation, s.generation_id),
-           response = p_response, reconcile_after = NULL
+           response = p_response, reconcile_after = NULL,
+           finish_reason = left(p_response ->> 'finish_reason', 50)
      WHERE s.id = p_selection AND s.state IN ('SENT', 'UNKNOWN', 'RELEASED')
  RETURNING CASE WHEN s.late THEN 'late' ELSE 'settled' END, s.overrun_usd, s.budget_ids,
            s.hold_amounts

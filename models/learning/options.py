@@ -13,10 +13,10 @@ from models.policy import Policy
 from models.pricing import ModelCard
 
 
-def aim_of(policy: Policy, latency_ms_max: float | None = None) -> Aim:
+def aim_of(policy: Policy) -> Aim:
     """Return what a policy wants; a success is worth what it may cost, if nothing else is said."""
     value_usd = policy.success_value_usd or policy.max_cost_per_task
-    return Aim(statistic(value_usd), latency_ms_max)
+    return Aim(statistic(value_usd), policy.latency_ms_max)
 
 
 def beliefs_in(

@@ -74,9 +74,11 @@ class Cell:
         self.weight = self.weight * kept + gained
         self.successes = self.successes * kept + outcomes.successes * share
         self.cost_usd = self.cost_usd * kept + outcomes.cost_usd * share
+        self.timed *= kept
+        self.latency_ms *= kept
         if outcomes.latency_ms is not None:
-            self.timed = self.timed * kept + gained
-            self.latency_ms = self.latency_ms * kept + outcomes.latency_ms * share
+            self.timed += gained
+            self.latency_ms += outcomes.latency_ms * share
 
     def forget(self, share: float) -> None:
         """Drop a share of what is known; means stay, their weight falls."""

@@ -1,8 +1,8 @@
 """From outcomes to a new version of a policy: which model is asked first, for each kind of work.
 
 `recompute-priorities` calls, per policy: `reordered(policy, posteriors, cards, kinds, ...)`, stores
-`Reordered.policy` as a new version when `moves` is not empty, with the moves as its reason, and
-shows them in its artifact. Nothing here reads a clock or a table.
+its orders as a new version when `moves` is not empty, with the moves as its reason, and shows them
+in its artifact. Nothing here reads a clock or a table.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ def reordered(
     *,
     check: Check | None = None,
     agreements: Agreements = NO_AGREEMENTS,
-    latency_ms_max: float | None = None,
 ) -> Reordered:
     """Return the policy with an order for each kind; with a check, its chains where they pay.
 
@@ -48,7 +47,7 @@ def reordered(
     """
     if policy.learning == "off":
         return Reordered(policy, ())
-    aim = aim_of(policy, latency_ms_max)
+    aim = aim_of(policy)
     trust = None if check is None or policy.escalation == "off" else Trust(check, agreements)
     orders = {_place(one): one for one in policy.orders}
     moves = []

@@ -126,6 +126,12 @@ class Policy(BaseModel):
     escalation_max_s: float | None = Field(
         None, gt=0, le=3600, allow_inf_nan=False, description="Longest time of a whole chain"
     )
+    latency_ms_max: int | None = Field(
+        None, ge=1, le=3_600_000, description="Longest mean latency of a model that comes first"
+    )
+    exploration: float = Field(
+        0.0, ge=0, le=0.5, description="Share of requests that another good model gets first"
+    )
     orders: tuple[LearnedOrder, ...] = Field(
         (), max_length=400, description="Learned orders by kind of work, set by the server"
     )

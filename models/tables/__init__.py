@@ -9,6 +9,7 @@ from sqlmodel import SQLModel
 from models.tables.answers import AnswerInFlightRow, CachedAnswerRow
 from models.tables.batches import BatchItemRow, BatchRow
 from models.tables.callers import ApiKeyRow, DecisionFeedbackRow
+from models.tables.learning import LearnedHourRow, LearningProgressRow
 from models.tables.ledger import (
     BudgetAdjustmentRow,
     BudgetDefinitionRow,
@@ -43,6 +44,8 @@ __all__ = [
     "GovernanceTaskRow",
     "InstallationRow",
     "KeyCheckpointRow",
+    "LearnedHourRow",
+    "LearningProgressRow",
     "ModelCatalogueRow",
     "ModelPerformanceRow",
     "ModelSelectionRow",

@@ -45,6 +45,7 @@ class DecisionFeedbackRow(SQLModel, table=True):
             name="decision_feedback_once",
             postgresql_nulls_not_distinct=True,
         ),
+        Index("decision_feedback_created_at", "created_at"),
     )
 
     id: UUID = key()

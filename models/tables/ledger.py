@@ -108,6 +108,7 @@ class ModelSelectionRow(SQLModel, table=True):
         Index("model_selections_model", "selected_model", "created_at"),
         Index("model_selections_open", "created_at", postgresql_where=text("settled_at IS NULL")),
         Index("model_selections_created_at", "created_at", postgresql_using="brin"),
+        Index("model_selections_settled_at", "settled_at", postgresql_using="brin"),
     )
 
     id: UUID = key()
@@ -153,6 +154,7 @@ class ModelSelectionRow(SQLModel, table=True):
     simulated: bool = flag("false")
     reconcile_after: datetime | None = instant()
     reconcile_tries: int = whole("0")
+    finish_reason: str | None = short_text(50)
 
 
 class KeyCheckpointRow(SQLModel, table=True):

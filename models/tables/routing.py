@@ -7,11 +7,23 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, Index, Integer, String, Text, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    Computed,
+    Double,
+    Index,
+    Integer,
+    String,
+    Text,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 from models.tables.columns import (
     NOW,
+    RATIO,
     document,
     flag,
     instant,
@@ -144,6 +156,12 @@ class RoutingDecisionRow(SQLModel, table=True):
     reuse: str | None = short_text(20)
     first_price: dict[str, Any] | None = document()
     escalates: bool = flag("false")
+    propensity: float | None = Field(
+        default=None,
+        sa_column=Column(
+            Double, Computed("((plan ->> 'propensity'::text))::double precision", persisted=True)
+        ),
+    )
 
 
 class ModelPerformanceRow(SQLModel, table=True):
@@ -182,6 +200,15 @@ class ModelPerformanceRow(SQLModel, table=True):
     complexity: str | None = short_text(20)
     p50_response_time_ms: int | None = None
     p95_response_time_ms: int | None = None
+    p99_response_time_ms: int | None = None
+    total_tokens: int = Field(
+        default=None, sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
+    tokens_per_success: int | None = None
+    cost_per_success: Decimal | None = usd(nullable=True)
+    errors: dict[str, Any] = document(nullable=False, default="'{}'")
+    satisfaction: Decimal | None = Field(default=None, sa_column=Column(RATIO))
+    rated_requests: int = whole("0")
 
 
 class InstallationRow(SQLModel, table=True):

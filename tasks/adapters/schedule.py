@@ -9,10 +9,13 @@ from typing import Any
 from models.budget import PastPeriod
 from models.drift import Drift
 from models.errors import WorldFailed
+from models.learning.report import PolicyLearning
 from tasks.adapters.catalogue import Refresh, refresh_catalogue
 from tasks.adapters.drift import compare_spend
+from tasks.adapters.learning import learn_orders
 from tasks.adapters.runtime import runtime
-from tasks.adapters.store.performance import model_windows, recompute_windows
+from tasks.adapters.store.outcomes import recompute
+from tasks.adapters.store.performance import model_windows
 from tasks.adapters.upkeep import SweepOutcome, sweep_fully
 
 __all__ = ["Refresh", "SweepOutcome"]
@@ -28,8 +31,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The recomputed windows of performance, and how each model did in them."""
+    """The recomputed windows of performance, and how each model did lately.
 
+    `hours` counts the hours in which something had changed, None when all were computed again.
+    """
+
+    hours: int | None
     windows: int
     dropped: int
     models: list[dict[str, Any]]
@@ -49,11 +56,16 @@ async def turn_periods() -> Turn:
     return Turn(await ledger.open_next_periods(), await ledger.close_past_periods())
 
 
-async def measure(hours: int) -> Windows:
-    """Recompute the windows of performance of the last hours."""
+async def measure(hours: int, *, everything: bool = False) -> Windows:
+    """Recompute the windows in which something changed; report those of the last hours."""
     database = runtime().database
-    counts = await recompute_windows(database, hours)
-    return Windows(counts["windows"], counts["dropped"], await model_windows(database, hours))
+    done = await recompute(database, everything=everything)
+    return Windows(done.hours, done.windows, done.dropped, await model_windows(database, hours))
+
+
+async def learn() -> list[PolicyLearning]:
+    """Recompute the learned order of every policy; what moved is a new version."""
+    return await learn_orders(runtime())
 
 
 async def sweep() -> SweepOutcome:

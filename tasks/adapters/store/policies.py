@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from models.errors import InvalidPolicy, NotFound
-from models.policy import Policy, claim_problems
+from models.policy import LearnedOrder, Policy, claim_problems
 from tasks.adapters.database import Database
 
 READ = """
@@ -35,6 +35,15 @@ ON CONFLICT (name) DO UPDATE SET
     description = excluded.description, policy_config = excluded.policy_config,
     source = excluded.source, is_active = excluded.is_active,
     version = known.version + 1, updated_at = now()
+RETURNING version
+"""
+
+SAVE_ORDERS = """
+-- Learned orders, only into the version that they were learned for: what a person edited meanwhile
+-- stays as it is, and is looked at the next time.
+UPDATE routing_policies SET policy_config = %(config)s, source = 'learned', version = version + 1,
+                            updated_at = now()
+WHERE name = %(name)s AND version = %(version)s
 RETURNING version
 """
 
@@ -117,17 +126,45 @@ async def _apply(
 ) -> Applied:
     cursor = await connection.execute(READ, {"name": policy.name})
     before = await cursor.fetchone()
-    if before is not None and (before["policy_config"], before["is_active"]) == (
-        policy.stored(),
-        policy.is_active,
-    ):
-        return Applied(policy.name, before["version"], "unchanged")
+    if before is not None:
+        known = _policy(before)
+        policy = _with_known_orders(policy, known)
+        if (known.stored(), known.is_active) == (policy.stored(), policy.is_active):
+            return Applied(policy.name, before["version"], "unchanged")
     cursor = await connection.execute(SAVE, _columns(policy, source))
     row = await cursor.fetchone()
     if row is None:
         raise RuntimeError("INSERT ... RETURNING returned no row")
     await _keep_version(connection, policy, row["version"], source, reason)
     return Applied(policy.name, row["version"], "created" if before is None else "updated")
+
+
+def _with_known_orders(policy: Policy, known: Policy) -> Policy:
+    """Return the policy with the orders that the server learned.
+
+    Content is by person, orders by server: those of a document are passed over. When the models or
+    their priorities are others, a person has decided anew, and nothing learned overrules it.
+    """
+    same = policy.ordered_models() == known.ordered_models()
+    return policy.model_copy(update={"orders": known.orders if same else ()})
+
+
+async def save_orders(
+    database: Database, policy: Policy, orders: Sequence[LearnedOrder], *, reason: str
+) -> int | None:
+    """Store learned orders as the policy's next version and return it.
+
+    None when the policy is no longer at the version given: then nothing is stored.
+    """
+    made = policy.model_copy(update={"orders": tuple(orders)})
+    columns = _columns(made, "learned") | {"version": policy.version}
+    async with database.connection() as connection, connection.transaction():
+        row = await (await connection.execute(SAVE_ORDERS, columns)).fetchone()
+        if row is None:
+            return None
+        version: int = row["version"]
+        await _keep_version(connection, made, version, "learned", reason)
+    return version
 
 
 async def deactivate_policy(database: Database, name: str) -> Applied:
