@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from types import FrameType
 
 import uvicorn
@@ -22,9 +23,10 @@ from deployments.api.state import ApiState
 from deployments.lanes import resume_here
 from deployments.preparation import prepared_runtime
 from models.errors import InvalidConfiguration, PortTaken, WorldFailed
+from tasks.adapters.crowd_ledger import CrowdLedger
 from tasks.adapters.ledger import reconcile_unknown
 from tasks.adapters.redaction import RedactingFilter, quiet_http_logging
-from tasks.adapters.runtime import Runtime
+from tasks.adapters.runtime import Runtime, using_runtime
 from tasks.adapters.settings import Settings
 from tasks.adapters.store.keys import has_active_key
 from tasks.adapters.upkeep import sweeping
@@ -152,7 +154,8 @@ async def open_state(settings: Settings, options: ServeOptions) -> AsyncIterator
     """
     admin = settings.switchyard_api_key
     admin_key = None if admin is None else admin.get_secret_value()
-    async with prepared_runtime(settings) as opened:
+    async with prepared_runtime(settings) as alone:
+        opened = replace(alone, ledger=CrowdLedger(alone.database))
         if not options.on_loopback and admin_key is None:
             await _demand_key(opened, options)
         lanes = Lanes(options, prefect_known=settings.prefect_api_url is not None)
@@ -164,9 +167,10 @@ async def open_state(settings: Settings, options: ServeOptions) -> AsyncIterator
             lanes=lanes,
             metrics=Metrics(),
         )
-        async with lanes.open(), _upkeep(opened, options):
-            yield state
-            await _drain(state)
+        with using_runtime(opened):
+            async with lanes.open(), _upkeep(opened, options):
+                yield state
+                await _drain(state)
 
 
 async def _demand_key(opened: Runtime, options: ServeOptions) -> None:

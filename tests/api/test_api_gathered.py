@@ -1,7 +1,14 @@
-"""Lane ledger gathers its writes: the same rows as the plain steps, in fewer commits."""
+"""Lane ledger gathers its writes: the same rows as the plain steps, in fewer commits.
+
+The API's ledger gathers those of several requests besides.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,9 +22,10 @@ from models.budget import BudgetDefinition, BudgetPeriod, BudgetType
 from models.errors import DatabaseFailed
 from models.request import RoutingRequest
 from models.result import Status
+from tasks.adapters.crowd_ledger import CrowdLedger
 from tasks.adapters.database import Database
 from tasks.adapters.replays import replay_decisions
-from tasks.adapters.runtime import Runtime
+from tasks.adapters.runtime import Runtime, using_runtime
 from tasks.adapters.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +46,15 @@ def _request(**fields: Any) -> RoutingRequest:
     return RoutingRequest.model_validate({"prompt": "Is the payment service up?"} | fields)
 
 
+@asynccontextmanager
+async def crowded_runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    """The runtime of an API process."""
+    async with prepared_runtime(settings) as opened:
+        crowded = replace(opened, ledger=CrowdLedger(opened.database))
+        with using_runtime(crowded):
+            yield crowded
+
+
 def _lanes() -> Lanes:
     return Lanes(ServeOptions(lane="ledger"), prefect_known=False)
 
@@ -53,6 +70,7 @@ async def _rows(database: Database, decision_id: Any) -> tuple[dict[str, Any], l
     return {k: v for k, v in decision.items() if k not in VARYING}, fixed
 
 
+@pytest.mark.parametrize("open_runtime", [prepared_runtime, crowded_runtime])
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
@@ -68,9 +86,13 @@ async def _rows(database: Database, decision_id: Any) -> tuple[dict[str, Any], l
     ],
 )
 async def test_gathered_steps_leave_the_rows_of_the_plain_ones(
-    settings: Settings, simulator: RunningSimulator, fields: dict[str, Any], fault: Fault | None
+    settings: Settings,
+    simulator: RunningSimulator,
+    fields: dict[str, Any],
+    fault: Fault | None,
+    open_runtime: Any,
 ) -> None:
-    async with prepared_runtime(settings) as opened:
+    async with open_runtime(settings) as opened:
         results = []
         for run in (_lanes().run, run_in_lane):
             simulator.clear_faults()
@@ -96,7 +118,7 @@ async def _demand_clean_books(opened: Runtime) -> None:
 async def test_nothing_is_sent_when_the_decision_cannot_be_written(
     settings: Settings, simulator: RunningSimulator
 ) -> None:
-    async with prepared_runtime(settings) as opened:
+    async with crowded_runtime(settings) as opened:
         await opened.database.execute(
             "ALTER TABLE routing_decisions ADD CONSTRAINT never CHECK (trace <> 'ledger')"
         )
@@ -110,9 +132,7 @@ async def test_nothing_is_sent_when_the_decision_cannot_be_written(
 async def test_a_budget_is_never_passed_by_requests_that_come_together(
     settings: Settings, simulator: RunningSimulator
 ) -> None:
-    import asyncio
-
-    async with prepared_runtime(settings) as opened:
+    async with crowded_runtime(settings) as opened:
         await opened.ledger.set_budget(
             BudgetDefinition(
                 budget_type=BudgetType.GLOBAL,
@@ -133,7 +153,7 @@ async def test_a_budget_is_never_passed_by_requests_that_come_together(
 async def test_a_result_that_cannot_be_stored_keeps_no_bill_from_being_booked(
     settings: Settings, simulator: RunningSimulator
 ) -> None:
-    async with prepared_runtime(settings) as opened:
+    async with crowded_runtime(settings) as opened:
         await opened.database.execute(
             "ALTER TABLE routing_decisions ADD CONSTRAINT never CHECK (status <> 'completed')"
         )
@@ -148,6 +168,88 @@ async def test_a_result_that_cannot_be_stored_keeps_no_bill_from_being_booked(
 async def test_numbers_of_any_size_pass_through(
     settings: Settings, simulator: RunningSimulator
 ) -> None:
-    async with prepared_runtime(settings):
+    async with crowded_runtime(settings):
         request = _request(extra_body={"mine": 2**70}, metadata={"big": -(2**65)})
         assert (await _lanes().run(request, "ledger")).status is Status.COMPLETED
+
+
+async def test_requests_that_come_together_share_statements_and_keep_rows_of_their_own(
+    settings: Settings, simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    fetch_all = Database.fetch_all
+
+    async def noted(database: Database, query: Any, parameters: Any = ()) -> Any:
+        statements.append(query)
+        return await fetch_all(database, query, parameters)
+
+    async with crowded_runtime(settings) as opened:
+        lanes = _lanes()
+        await lanes.run(_request(), "ledger")
+        monkeypatch.setattr(Database, "fetch_all", noted)
+        asked = [_request(prompt=f"What is {n} and {n}?", worker_id="w") for n in range(30)]
+        results = await asyncio.gather(*(lanes.run(request, "ledger") for request in asked))
+        monkeypatch.undo()
+        money = [one for one in statements if "ledger." in one]
+        assert len(money) < 30  # 90 by themselves
+        for result in results:
+            decision, (attempt,) = await _rows(opened.database, result.decision_id)
+            assert decision["status"] == "completed"
+            assert attempt["actual_cost"] == result.cost_usd
+        await _demand_clean_books(opened)
+
+
+async def test_of_requests_that_come_together_a_bad_one_fails_alone(
+    settings: Settings, simulator: RunningSimulator
+) -> None:
+    async with crowded_runtime(settings) as opened:
+        await opened.database.execute(
+            "ALTER TABLE routing_decisions ADD CONSTRAINT never CHECK (worker_id <> 'bad')"
+        )
+        workers = ["good", "bad", "good", "good"]
+        found = await asyncio.gather(
+            *(_lanes().run(_request(worker_id=worker), "ledger") for worker in workers),
+            return_exceptions=True,
+        )
+        failed = [isinstance(one, DatabaseFailed) for one in found]
+        assert failed == [False, True, False, False]
+        assert len(simulator.charges) == 3
+        await _demand_clean_books(opened)
+
+
+async def test_hold_of_a_request_that_is_cancelled_among_others_is_released(
+    settings: Settings, simulator: RunningSimulator
+) -> None:
+    async with crowded_runtime(settings) as opened:
+        reached, go_on = asyncio.Event(), asyncio.Event()
+        many = opened.ledger._calls.all
+
+        async def slow(query: Any, parameters: Any = ()) -> Any:
+            if "reserve_many" in query:
+                reached.set()
+                await go_on.wait()
+            return await many(query, parameters)
+
+        opened.ledger._calls.all = slow  # type: ignore[method-assign]
+        asked = asyncio.create_task(_lanes().run(_request(), "ledger"))
+        await reached.wait()
+        asked.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        (row,) = await opened.database.fetch_all("SELECT state, outcome FROM model_selections")
+        assert row == {"state": "RELEASED", "outcome": "cancelled"}
+    assert simulator.charges == []
+
+
+async def test_a_look_at_budgets_shows_each_request_its_own_limit_only(settings: Settings) -> None:
+    async with crowded_runtime(settings) as opened:
+        lanes = _lanes()
+        results = [await lanes.run(_request(max_cost_usd="0.01"), "ledger") for _ in range(2)]
+        ids = [result.decision_id for result in results]
+        looks = await asyncio.gather(
+            *(opened.ledger.head_room(policy="normal", decision_id=one) for one in (*ids, None))
+        )
+        own = [{s.scope_key for s in look if "decision:" in s.scope_key} for look in looks]
+        assert own == [{f"decision:{ids[0]}"}, {f"decision:{ids[1]}"}, set()]

@@ -88,15 +88,16 @@ def json_document(document: dict[str, Any] | None) -> Jsonb | None:
 
 def json_rows(rows: list[dict[str, Any]]) -> Jsonb:
     """Return many documents as one jsonb array, made storable in the same way."""
-    return Jsonb(rows, dumps=_dumps_fast)
+    return Jsonb(rows, dumps=json_text)
 
 
-def _dumps_fast(rows: Any) -> str | bytes:  # Any: JSON
+def json_text(document: Any) -> bytes:  # Any: JSON
+    """Return a document as JSON text that a jsonb column takes."""
     try:
-        text = orjson.dumps(rows, default=_decimal_text)
+        text = orjson.dumps(document, default=_decimal_text)
     except TypeError:  # lone surrogates
-        return _dumps(_storable(rows))
-    return _dumps(_storable(rows)) if b"\\u0000" in text else text
+        return _dumps(_storable(document)).encode()
+    return _dumps(_storable(document)).encode() if b"\\u0000" in text else text
 
 
 def _dumps(document: Any) -> str:  # Any: JSON
