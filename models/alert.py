@@ -20,6 +20,7 @@ class AlertKind(StrEnum):
     CIRCUIT_OPENED = "circuit.opened"
     COST_OVERRUN = "cost.overrun"
     BILL_UNKNOWN = "bill.unknown"
+    CANARY_ROLLED_BACK = "canary.rolled_back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from deployments.api.problems import install_error_handlers
 from deployments.api.routes.backtests import router as backtests
 from deployments.api.routes.budgets import router as budgets
 from deployments.api.routes.cache import router as cache
+from deployments.api.routes.canaries import router as canaries
 from deployments.api.routes.decisions import router as decisions
 from deployments.api.routes.health import router as health
 from deployments.api.routes.limits import router as limits
@@ -43,6 +44,7 @@ def create_application(state: ApiState) -> ASGIApp:
         budgets,
         limits,
         policies,
+        canaries,
         backtests,
         reports,
         cache,

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 
 from models.backtest.report import BacktestReport
 from models.budget import BudgetState
+from models.canary import Arm, Verdict
 from models.money import plain
 from models.policy import Policy
 from models.policy.changes import FieldChange
@@ -102,7 +103,7 @@ class AppliedDocument(Document):
 
     name: str
     version: int
-    change: Literal["created", "updated", "unchanged"]
+    change: Literal["created", "updated", "unchanged", "canary"]
 
 
 class PoliciesAppliedDocument(Document):
@@ -114,6 +115,47 @@ class PoliciesAppliedDocument(Document):
     backtest: BacktestReport | None = Field(
         None, description="Of a dry run that changes something: the last 30 days again"
     )
+
+
+class CanaryDocument(Document):
+    """A policy version on trial, or the last one that was, with its evidence."""
+
+    name: str
+    version: int
+    base_version: int
+    share: float
+    status: Literal["running", "promoted", "aborted", "rolled_back"]
+    reason: str
+    started_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+    present: Arm = Field(description="What the present version did since the canary began")
+    canary: Arm
+    verdict: Verdict
+
+
+class CanariesDocument(PageInfo):
+    """The newest trial of each policy."""
+
+    items: list[CanaryDocument]
+
+
+class CanaryEnd(BaseModel):
+    """How a person ends a trial."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    action: Literal["promote", "abort"]
+    reason: str = Field("", max_length=500)
+
+
+class CanaryEnded(Document):
+    """How a trial ended."""
+
+    name: str
+    version: int
+    status: Literal["promoted", "aborted"]
+    end_reason: str | None
 
 
 class AcceptedDocument(Document):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deployments.cli.canary import begin_canary, canary
 from deployments.cli.output import json_option, print_json, print_table, say
 from deployments.cli.session import in_runtime
 from deployments.cli.trial import show_trial
@@ -69,12 +70,20 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Show the diff and a backtest, change nothing.")
 @click.option("--since", default="30d", show_default=True, help="Start of the dry run's backtest.")
+@click.option("--canary", "share", type=float, metavar="SHARE", help="Serve this share first.")
 @json_option
-def apply(file: Path, dry_run: bool, since: str, as_json: bool) -> None:
-    """Apply the policies in FILE (JSON): all of them, or none with every problem named."""
+def apply(file: Path, dry_run: bool, since: str, share: float | None, as_json: bool) -> None:
+    """Apply the policies in FILE (JSON): all of them, or none with every problem named.
+
+    With --canary the one policy in FILE serves a share of its requests, say 0.1, until `policies
+    canary` or the hourly flow promotes it or rolls it back.
+    """
     parsed = policies_in(file)
     if dry_run:
         show_trial(parsed, since, as_json=as_json)
+        return
+    if share is not None:
+        begin_canary(parsed, share, file.name, as_json=as_json)
         return
 
     async def save(opened: Runtime) -> list[Applied]:
@@ -129,3 +138,6 @@ def deactivate(name: str, as_json: bool) -> None:
         print_json({"name": applied.name, "version": applied.version, "change": applied.change})
     else:
         say(f"policy {applied.name!r} is inactive (version {applied.version})")
+
+
+policies.add_command(canary)

@@ -137,6 +137,9 @@ class Policy(BaseModel):
     )
     is_active: bool = True
     version: int = Field(1, ge=1, description="Set by the server")
+    canary_share: float | None = Field(
+        None, gt=0, lt=1, allow_inf_nan=False, description="Of a version on trial; by the server"
+    )
 
     @field_validator("models")
     @classmethod
@@ -196,7 +199,7 @@ class Policy(BaseModel):
 
     def stored(self) -> dict[str, Any]:
         """Return the document to store: everything but what the server keeps beside it."""
-        return self.model_dump(mode="json", exclude={"version", "is_active"})
+        return self.model_dump(mode="json", exclude={"version", "is_active", "canary_share"})
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

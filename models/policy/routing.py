@@ -26,11 +26,12 @@ def policy_for(
 ) -> PolicyChoice:
     """Return the policy that was asked for, else the one that claims the type, else `normal`.
 
+    Versions on trial are passed over: `models/canary.py` puts them in place of the chosen one.
     Raises NotFound when the requested policy is unknown or inactive, and when nothing is left.
     """
     if requested is not None:
         return PolicyChoice(_requested(policies, requested), f"policy {requested}: {ASKED_FOR}")
-    active = [policy for policy in policies if policy.is_active]
+    active = [policy for policy in policies if policy.is_active and policy.canary_share is None]
     for policy in active:
         if task_type in policy.task_types:
             return PolicyChoice(policy, f"policy {policy.name}: serves {task_type}")

@@ -9,6 +9,7 @@ from sqlmodel import SQLModel
 from models.tables.answers import AnswerInFlightRow, CachedAnswerRow
 from models.tables.batches import BatchItemRow, BatchRow
 from models.tables.callers import ApiKeyRow, DecisionFeedbackRow
+from models.tables.canaries import PolicyCanaryRow
 from models.tables.learning import LearnedHourRow, LearningProgressRow
 from models.tables.ledger import (
     BudgetAdjustmentRow,
@@ -49,6 +50,7 @@ __all__ = [
     "ModelCatalogueRow",
     "ModelPerformanceRow",
     "ModelSelectionRow",
+    "PolicyCanaryRow",
     "RateLimitRow",
     "RateTicketRow",
     "RateWorkerRow",

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from models.attempt import AttemptRow, AttemptState
+from models.canary import with_canary
 from models.classification import classify
 from models.decision import Arrival, Caller, Ending
 from models.errors import IdempotencyConflict, InvalidRequest, NotFound
@@ -28,8 +29,8 @@ from tasks.adapters.runtime import Runtime, runtime
 from tasks.adapters.snapshots import read_snapshot
 from tasks.adapters.store import decisions as store
 from tasks.adapters.store.approvals import read_approval
+from tasks.adapters.store.canaries import read_serving
 from tasks.adapters.store.feedback import read_feedback
-from tasks.adapters.store.policies import read_policies
 from tasks.adapters.store.set_aside import set_aside
 
 
@@ -43,7 +44,7 @@ async def receive(request: RoutingRequest, caller: Caller) -> Arrival:
     """
     opened = runtime()
     fingerprint = request.fingerprint()
-    policies = await read_policies(opened.database)
+    policies = await read_serving(opened.database)
     arrival = new_arrival(request, caller, fingerprint, policies)
     for _ in range(2):
         known = caller.key and await store.find_decision(opened.database, caller.key)
@@ -68,13 +69,18 @@ def new_arrival(
     """
     _refuse_uncheckable(request)
     classification = classify(request)
-    choice = policy_for(classification.task_type, policies, request.policy)
+    decision_id = uuid4()
+    choice = with_canary(
+        policy_for(classification.task_type, policies, request.policy),
+        policies,
+        caller.key or str(decision_id),
+    )
     arrived_at = datetime.now(UTC)
     deadline_at = None
     if request.deadline_s is not None:
         deadline_at = arrived_at + timedelta(seconds=request.deadline_s)
     return Arrival(
-        decision_id=uuid4(),
+        decision_id=decision_id,
         request=request,
         request_hash=fingerprint,
         caller=caller,

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from models.policy import Policy
 from models.pricing import ModelCard
 from tasks.adapters.database import Database
+from tasks.adapters.store.canaries import read_serving
 from tasks.adapters.store.catalogue import read_cards
-from tasks.adapters.store.policies import read_policies
 from tasks.adapters.store.statistics import recent_statistics
 
 KEEP_S = 1.0
@@ -31,8 +31,8 @@ class FreshReads:
         self._kept: dict[Any, tuple[float, asyncio.Future[Any]]] = {}  # Any: what was read
 
     async def policies(self, database: Database) -> list[Policy]:
-        """Return what `read_policies` does."""
-        return await self._read("policies", lambda: read_policies(database))
+        """Return what `read_serving` does."""
+        return await self._read("policies", lambda: read_serving(database))
 
     async def cards(self, database: Database, model_ids: Sequence[str]) -> list[ModelCard]:
         """Return what `read_cards` does."""

@@ -26,6 +26,8 @@ ROUTES: list[tuple[str, str, str, Any]] = [
     ("GET", "/api/routing/policies", "read", None),
     ("POST", "/api/routing/policies", "admin", {}),
     ("POST", "/api/routing/backtest", "read", {}),
+    ("GET", "/api/routing/canaries", "read", None),
+    ("POST", "/api/routing/canaries/ops", "admin", {"action": "abort"}),
     ("GET", "/api/routing/costs", "read", None),
     ("GET", "/api/routing/performance", "read", None),
     ("GET", "/api/routing/report", "read", None),

@@ -36,6 +36,8 @@ OPERATIONS = (
     ("GET", "/v1/models"),
     # last: the budgets and policies that these make refuse requests that the schema allows
     ("POST", "/api/routing/backtest"),
+    ("GET", "/api/routing/canaries"),
+    ("POST", "/api/routing/canaries/{name}"),
     ("POST", "/api/routing/policies"),
     ("PUT", "/api/routing/budgets"),
     ("PUT", "/api/routing/limits"),

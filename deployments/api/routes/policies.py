@@ -13,12 +13,18 @@ from deployments.api.documents import PoliciesAppliedDocument, PoliciesDocument
 from deployments.api.problems import ApiProblem
 from deployments.api.queries import NO_PAGE, PAGE_MAX, SPAN_DEFAULT, Cursor, Limit
 from deployments.api.state import AdminCaller, ApiState, ReadCaller, State
+from models.canary import one_policy
 from models.policy import Policy, parse_policy_text
 from tasks.adapters.policy_trials import try_policies
+from tasks.adapters.store.canaries import start_canary
 from tasks.adapters.store.policies import apply_policies, read_policies
 
 router = APIRouter(prefix="/api/routing", tags=["policies"])
 DryRun = Annotated[bool, Query(description="Say what would change, change nothing")]
+CanaryShare = Annotated[
+    float | None,
+    Query(gt=0, lt=1, allow_inf_nan=False, description="Share of requests to serve first"),
+]
 POLICY = {"$ref": "#/components/schemas/PolicyBody"}
 BODY = {
     "required": True,
@@ -62,11 +68,25 @@ async def list_policies(
     openapi_extra={"requestBody": BODY},
 )
 async def apply(
-    request: Request, state: State, caller: AdminCaller, dry_run: DryRun = False
+    request: Request,
+    state: State,
+    caller: AdminCaller,
+    dry_run: DryRun = False,
+    canary: CanaryShare = None,
 ) -> dict[str, Any]:
-    """Apply all of them or none; a refusal names every problem at once."""
+    """Apply all of them or none; a refusal names every problem at once.
+
+    With `canary` the one policy of the body serves that share of its requests until it is judged.
+    """
     if dry_run:
         return await _tried(state, await policies_of(request))
+    if canary is not None:
+        policy = one_policy(await policies_of(request))
+        reason = f"canary by {caller.name} over HTTP"
+        started = await start_canary(state.opened.database, policy, canary, reason)
+        state.lanes.reads.forget()
+        item = {"name": started.name, "version": started.version, "change": "canary"}
+        return {"items": [item], "dry_run": False}
     applied = await apply_policies(
         state.opened.database,
         await policies_of(request),

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from models.answer_checks import accept_problem
 from models.batch import Batch, BatchCounts, BatchItem, group_key
+from models.canary import with_canary
 from models.classification import classify
 from models.decision import Arrival, Caller
 from models.errors import BadInput, InvalidRequest, SwitchyardError
@@ -27,7 +28,7 @@ from tasks.adapters.batches.ledger import GatheringLedger
 from tasks.adapters.runtime import Runtime
 from tasks.adapters.store import batch_results, batches
 from tasks.adapters.store.batch_results import Planned
-from tasks.adapters.store.policies import read_policies
+from tasks.adapters.store.canaries import read_serving
 
 Route = Callable[[Line], Awaitable[RoutingResult]]
 
@@ -144,7 +145,7 @@ class BatchRun:
 
     async def _arrivals(self, items: list[BatchItem]) -> list[Line]:
         """Open the decisions of new lines in one statement; others go on where they were."""
-        policies = await read_policies(self.opened.database)
+        policies = await read_serving(self.opened.database)
         known = await batch_results.known_keys(self.opened.database, [item.key for item in items])
         fresh, lines = list[Line](), list[Line]()
         for item in items:
@@ -177,7 +178,9 @@ class BatchRun:
         if request.accept is not None and (problem := accept_problem(request.accept)) is not None:
             raise InvalidRequest(problem)
         classification = classify(request)
-        choice = policy_for(classification.task_type, policies, request.policy)
+        choice = with_canary(
+            policy_for(classification.task_type, policies, request.policy), policies, item.key
+        )
         arrived_at, seconds = datetime.now(UTC), request.deadline_s
         arrival = Arrival(
             decision_id=uuid4(),

@@ -34,7 +34,8 @@ VALUES (%(name)s, %(description)s, %(config)s, %(source)s, %(is_active)s, 1, now
 ON CONFLICT (name) DO UPDATE SET
     description = excluded.description, policy_config = excluded.policy_config,
     source = excluded.source, is_active = excluded.is_active,
-    version = known.version + 1, updated_at = now()
+    version = (SELECT max(v.version) FROM routing_policy_versions v WHERE v.name = known.name) + 1,
+    updated_at = now()
 RETURNING version
 """
 
@@ -50,6 +51,14 @@ RETURNING version
 KEEP_VERSION = """
 INSERT INTO routing_policy_versions (name, version, policy_config, reason, source)
 VALUES (%(name)s, %(version)s, %(config)s, %(reason)s, %(source)s)
+"""
+
+
+REPLACED = """
+-- A person's new version takes the place of one on trial: nothing is left to compare it with.
+UPDATE policy_canaries SET status = 'aborted', ended_at = now(),
+    end_reason = 'version ' || %(version)s || ' was applied'
+WHERE name = %(name)s AND ended_at IS NULL
 """
 
 
@@ -89,7 +98,7 @@ async def seed_policies(database: Database, policies: Sequence[Policy]) -> list[
         for policy in policies:
             cursor = await connection.execute(SEED, _columns(policy, "seed"))
             if await cursor.fetchone() is not None:
-                await _keep_version(connection, policy, 1, "seed", "default policy")
+                await keep_version(connection, policy, 1, "seed", "default policy")
                 added.append(policy.name)
     return added
 
@@ -135,7 +144,9 @@ async def _apply(
     row = await cursor.fetchone()
     if row is None:
         raise RuntimeError("INSERT ... RETURNING returned no row")
-    await _keep_version(connection, policy, row["version"], source, reason)
+    await keep_version(connection, policy, row["version"], source, reason)
+    if source == "person":
+        await connection.execute(REPLACED, {"name": policy.name, "version": str(row["version"])})
     return Applied(policy.name, row["version"], "created" if before is None else "updated")
 
 
@@ -175,9 +186,10 @@ async def deactivate_policy(database: Database, name: str) -> Applied:
     return applied
 
 
-async def _keep_version(
+async def keep_version(
     connection: AsyncConnection[DictRow], policy: Policy, version: int, source: str, reason: str
 ) -> None:
+    """Store a version for the record."""
     columns = _columns(policy, source) | {"version": version, "reason": reason}
     await connection.execute(KEEP_VERSION, columns)
 
