@@ -27,7 +27,7 @@ from tasks.adapters.store.backtest import (
     snapshot_pages,
 )
 from tasks.adapters.store.catalogue import read_cards
-from tasks.adapters.store.policies import read_policies
+from tasks.adapters.store.policies import read_policies, with_known_orders
 
 
 async def backtest(
@@ -43,6 +43,7 @@ async def backtest(
     Raises InvalidPolicy where applying them would be refused.
     """
     present = await read_policies(database)
+    wanted = as_applied(present, wanted)
     change = change_of(present, wanted)
     if problems := claim_problems(change.policies):
         raise InvalidPolicy(problems)
@@ -88,6 +89,15 @@ async def _limits(database: Database, record: Record) -> list[Limit]:
     if not record.entries:
         return []
     return await read_limits(database, record.entries[0].at, record.entries[-1].at)
+
+
+def as_applied(present: Sequence[Policy], wanted: Sequence[Policy]) -> list[Policy]:
+    """Return the policies as applying would store them: learned orders are the server's."""
+    before = {policy.name: policy for policy in present}
+    return [
+        with_known_orders(policy, before[policy.name]) if policy.name in before else policy
+        for policy in wanted
+    ]
 
 
 def policy_changes(present: Sequence[Policy], wanted: Sequence[Policy]) -> list[PolicyChange]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from models.backtest.report import BacktestReport
 from models.policy import Policy
 from models.policy.changes import FieldChange, field_changes
-from tasks.adapters.backtests import backtest
+from tasks.adapters.backtests import as_applied, backtest
 from tasks.adapters.database import Database
 from tasks.adapters.store.policies import Applied, apply_policies, read_policies
 
@@ -30,12 +30,15 @@ async def try_policies(
 
     Raises InvalidPolicy as applying them would.
     """
-    present = {policy.name: policy for policy in await read_policies(database)}
+    known = await read_policies(database)
+    present = {policy.name: policy for policy in known}
     applied = await apply_policies(
         database, policies, source="person", reason="dry run", dry_run=True
     )
     changes = [
-        one for policy in policies for one in field_changes(present.get(policy.name), policy)
+        one
+        for policy in as_applied(known, policies)
+        for one in field_changes(present.get(policy.name), policy)
     ]
     if not changes:
         return Trial(applied, changes, None)

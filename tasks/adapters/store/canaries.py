@@ -14,7 +14,7 @@ from models.canary import Arm, refuse_share
 from models.errors import InvalidPolicy, NotFound
 from models.policy import Policy, claim_problems
 from tasks.adapters.database import Database
-from tasks.adapters.store.policies import keep_version, read_policies
+from tasks.adapters.store.policies import keep_version, read_policies, with_known_orders
 
 Ending = Literal["promoted", "aborted", "rolled_back"]
 
@@ -126,7 +126,9 @@ async def start_canary(database: Database, policy: Policy, share: float, reason:
         if present is None or not present["is_active"] or not policy.is_active:
             problem = f"canary: there is no active policy {policy.name!r} to compare it with"
             raise InvalidPolicy((problem,))
-        if present["policy_config"] == policy.stored():
+        known = Policy.model_validate(present["policy_config"])
+        policy = with_known_orders(policy, known)
+        if known.stored() == policy.stored():
             raise InvalidPolicy((f"canary: policy {policy.name!r} would not change",))
         version = await _next_version(connection, policy.name)
         values = {

@@ -42,8 +42,9 @@ RETURNING version
 SAVE_ORDERS = """
 -- Learned orders, only into the version that they were learned for: what a person edited meanwhile
 -- stays as it is, and is looked at the next time.
-UPDATE routing_policies SET policy_config = %(config)s, source = 'learned', version = version + 1,
-                            updated_at = now()
+UPDATE routing_policies AS known SET policy_config = %(config)s, source = 'learned',
+    version = (SELECT max(v.version) FROM routing_policy_versions v WHERE v.name = known.name) + 1,
+    updated_at = now()
 WHERE name = %(name)s AND version = %(version)s
 RETURNING version
 """
@@ -52,7 +53,6 @@ KEEP_VERSION = """
 INSERT INTO routing_policy_versions (name, version, policy_config, reason, source)
 VALUES (%(name)s, %(version)s, %(config)s, %(reason)s, %(source)s)
 """
-
 
 REPLACED = """
 -- A person's new version takes the place of one on trial: nothing is left to compare it with.
@@ -137,7 +137,7 @@ async def _apply(
     before = await cursor.fetchone()
     if before is not None:
         known = _policy(before)
-        policy = _with_known_orders(policy, known)
+        policy = with_known_orders(policy, known)
         if (known.stored(), known.is_active) == (policy.stored(), policy.is_active):
             return Applied(policy.name, before["version"], "unchanged")
     cursor = await connection.execute(SAVE, _columns(policy, source))
@@ -150,7 +150,7 @@ async def _apply(
     return Applied(policy.name, row["version"], "created" if before is None else "updated")
 
 
-def _with_known_orders(policy: Policy, known: Policy) -> Policy:
+def with_known_orders(policy: Policy, known: Policy) -> Policy:
     """Return the policy with the orders that the server learned.
 
     Content is by person, orders by server: those of a document are passed over. When the models or
@@ -174,7 +174,7 @@ async def save_orders(
         if row is None:
             return None
         version: int = row["version"]
-        await _keep_version(connection, made, version, "learned", reason)
+        await keep_version(connection, made, version, "learned", reason)
     return version
 
 
