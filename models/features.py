@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from models.prompt_caching import asks_long_cache
 from models.request import OnExhausted, RoutingRequest
 from models.tokens import (
     image_parts,
@@ -29,7 +30,8 @@ class RequestFeatures:
     `text_tokens_bound` is a hard bound on the prompt tokens beside images, `answers` how many are
     asked for (`n`), `unbounded` what the request holds whose cost has no bound. `on_exhausted` is
     None when the caller did not choose; then the policy does. `checked` says that the request
-    brings checks of its answer.
+    brings checks of its answer, `long_cache` that it asks a provider to keep parts of the prompt
+    for an hour.
     """
 
     text_tokens_bound: int
@@ -47,6 +49,7 @@ class RequestFeatures:
     worker_id: str | None = None
     unbounded: tuple[str, ...] = ()
     checked: bool = False
+    long_cache: bool = False
 
 
 def request_features(request: RoutingRequest) -> RequestFeatures:
@@ -71,6 +74,7 @@ def request_features(request: RoutingRequest) -> RequestFeatures:
         worker_id=request.worker_id,
         unbounded=tuple(_unbounded(request, messages)),
         checked=request.accept is not None,
+        long_cache=asks_long_cache(request),
     )
 
 

@@ -14,6 +14,7 @@ from models.decision import Arrival
 from models.features import request_features
 from models.learning.chain_orders import starting_chain
 from models.pricing import ModelCard
+from models.prompt_caching import priced_for_long_cache
 from models.snapshot import BudgetRoom, ModelStatistics, Snapshot
 from tasks.adapters.database import Database
 from tasks.adapters.runtime import Runtime
@@ -48,6 +49,8 @@ async def read_snapshot(
     statistics = await recent(opened.database, wanted)
     ratios = await _elastic_ratios(opened, wanted, rooms)
     features, found = request_features(request), await cards(opened.database, wanted)
+    if features.long_cache:
+        found = [priced_for_long_cache(card) for card in found]
     by_id = {card.model_id: card for card in found}
     return Snapshot(
         features=features,

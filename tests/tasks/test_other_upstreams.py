@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +19,7 @@ from tasks.adapters.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
-ANSWER = {
+ANSWER: dict[str, Any] = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "model": "gpt-4o",
@@ -29,15 +30,23 @@ ANSWER = {
 }
 
 
+CACHED = {"prompt_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 0}}
+
+
 class Plain(BaseHTTPRequestHandler):
-    """Answers every chat the same and lists models without prices."""
+    """Answers every chat the same, from its cache when asked again; lists no prices."""
+
+    asked: ClassVar[set[bytes]] = set()
 
     def do_GET(self) -> None:
         self._answer({"object": "list", "data": [{"id": "gpt-4o", "object": "model"}]})
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self._answer(ANSWER)
+        prompt = json.loads(self.rfile.read(int(self.headers["content-length"])))["messages"]
+        key = json.dumps(prompt).encode()
+        cached = CACHED if key in self.asked else {}
+        self.asked.add(key)
+        self._answer(ANSWER | {"usage": ANSWER["usage"] | cached})
 
     def _answer(self, document: dict[str, object]) -> None:
         body = json.dumps(document).encode()
@@ -74,13 +83,16 @@ async def test_cost_comes_from_the_catalogue_when_the_upstream_states_none(
     )
     request = RoutingRequest(prompt="Fix it.", task_type="fix_bug")
     async with prepared_runtime(settings) as opened:
-        result = await run_in_lane(request, "ledger")
+        result, again = [await run_in_lane(request, "ledger") for _ in range(2)]
         rows = await opened.database.fetch_all("SELECT * FROM model_selections")
         audit = await opened.ledger.audit()
     # openai/gpt-4o: 1,000 tokens at $2.50/M and 100 at $10/M
     assert result.cost_usd == Decimal("0.0035")
-    assert [(row["settle_source"], row["actual_cost"]) for row in rows] == [
-        ("catalogue", Decimal("0.0035"))
-    ]
+    # the second time 400 of them were cached: 600 at $2.50/M, 400 at $1.25/M, 100 at $10/M
+    assert again.cost_usd == Decimal("0.003")
+    assert {(row["settle_source"], row["actual_cost"]) for row in rows} == {
+        ("catalogue", Decimal("0.0035")),
+        ("catalogue", Decimal("0.003")),
+    }
     assert result.simulated is False
     assert audit.is_clean

@@ -83,3 +83,32 @@ async def test_nothing_is_sent_when_the_request_has_no_json_form(scripted, call,
     with pytest.raises(RequestRejected, match="no JSON form"):
         await script.client.complete(replace(call, extra_body={"x": value}), deadline_s=5)
     assert script.requests == []
+
+
+async def test_cache_control_reaches_the_upstream_wherever_it_stands(scripted, call, answer):
+    control = {"type": "ephemeral", "ttl": "1h"}
+    part = {"type": "text", "text": "a long text", "cache_control": control}
+    messages = [{"role": "system", "content": [part]}, {"role": "user", "content": "Go on."}]
+    tool = {"type": "function", "function": {"name": "f"}, "cache_control": control}
+    keys = {"cache_control": {"type": "ephemeral"}, "prompt_cache_key": "k", "session_id": "s"}
+    script = scripted(200, answer())
+    asked = replace(call, messages=messages, tools=[tool], extra_body=keys)
+    await script.client.complete(asked, deadline_s=5)
+    assert script.sent["messages"] == messages
+    assert script.sent["tools"] == [tool]
+    assert {name: script.sent[name] for name in keys} == keys
+
+
+async def test_what_changes_with_every_attempt_comes_last(scripted, call, answer):
+    script = scripted(200, answer())
+    bodies = []
+    for attempt_id in ("one/1", "two/1"):
+        asked = replace(call, attempt_id=attempt_id, extra_body={"seed": 7})
+        await script.client.complete(asked, deadline_s=5)
+        bodies.append(script.requests[-1].content)
+    (first, first_end), (second, second_end) = [body.split(b'"metadata":') for body in bodies]
+    assert first == second and b'"messages"' in first
+    assert (first_end, second_end) == (
+        b'{"switchyard_attempt":"one/1"}}',
+        b'{"switchyard_attempt":"two/1"}}',
+    )
