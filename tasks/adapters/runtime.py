@@ -14,6 +14,7 @@ from tasks.adapters.database import Database, open_database
 from tasks.adapters.known_limits import KnownLimits, account_of
 from tasks.adapters.ledger import Ledger
 from tasks.adapters.openrouter import OpenRouterClient, open_client
+from tasks.adapters.scoped import scoped
 from tasks.adapters.settings import Settings, read_settings
 
 
@@ -62,23 +63,15 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         limits = KnownLimits(database, account_of(settings))
         opened = Runtime(settings, database, ledger, upstream, owner, limits)
-        before = _current.get()
-        _current.set(opened)
-        try:
+        with scoped(_current, opened):
             yield opened
-        finally:
-            _current.set(before)  # not reset(token): the end may run in another context
 
 
 @contextlib.contextmanager
 def using_runtime(opened: Runtime) -> Iterator[Runtime]:
     """Let every step inside this block use `opened`."""
-    before = _current.get()
-    _current.set(opened)
-    try:
+    with scoped(_current, opened):
         yield opened
-    finally:
-        _current.set(before)
 
 
 @contextlib.asynccontextmanager

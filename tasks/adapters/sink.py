@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from models.completion import StreamDelta
+from tasks.adapters.scoped import scoped
 
 
 class Sink(Protocol):
@@ -36,9 +37,5 @@ def current_sink() -> Sink | None:
 @contextlib.contextmanager
 def streaming_into(sink: Sink | None) -> Iterator[None]:
     """Stream every answer inside this block into `sink`."""
-    before = _current.get()
-    _current.set(sink)
-    try:
+    with scoped(_current, sink):
         yield
-    finally:
-        _current.set(before)

@@ -17,6 +17,7 @@ from models.request import Trace
 from tasks.adapters.batches.run import BatchRun
 from tasks.adapters.ledger import reconcile_unknown
 from tasks.adapters.runtime import Runtime, runtime, using_runtime
+from tasks.adapters.scoped import scoped
 from tasks.adapters.store import batches as store
 
 CLAIM_S = 60.0
@@ -51,15 +52,12 @@ async def batch_run(
     batch = await _claimed(opened, batch_id, deadline_s, concurrency)
     counts = await store.count_lines(opened.database, batch_id, batch.lines)
     run = BatchRun(opened, batch, counts, trace=trace, flow_run_id=flow_run_id)
-    before = _current.get()
-    _current.set(run)
     renewal = asyncio.create_task(_keep_claim(opened, batch_id))
     try:
-        with using_runtime(run.opened):
+        with scoped(_current, run), using_runtime(run.opened):
             await run.endings.copy_to_duplicates()
             yield run
     finally:
-        _current.set(before)
         renewal.cancel()
         with contextlib.suppress(DatabaseFailed):  # the claim ends by itself
             await store.end_claim(opened.database, batch_id, owner=opened.owner)

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from models.batch import BatchCounts
+from tasks.adapters.scoped import scoped
 
 
 class BatchSink(Protocol):
@@ -28,12 +29,8 @@ def current_batch_sink() -> BatchSink | None:
 @contextlib.contextmanager
 def delivering_to(sink: BatchSink | None) -> Iterator[None]:
     """Give the results of every batch inside this block to `sink`."""
-    before = _current.get()
-    _current.set(sink)
-    try:
+    with scoped(_current, sink):
         yield
-    finally:
-        _current.set(before)
 
 
 def line_document(
