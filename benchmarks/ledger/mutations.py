@@ -24,7 +24,7 @@ class Mutation:
 RESERVE, SEND, SETTLE = "030_reserve.sql", "040_send.sql", "050_settle.sql"
 SCOPES, RECOVERY, BUDGETS = "020_scopes.sql", "060_recovery.sql", "070_budgets.sql"
 SEVERAL = "AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount)"
-ONE = "OR b.spent_amount + b.reserved_amount + wanted.hold <= b.budget_amount);"
+ONE = "OR b.spent_amount + b.reserved_amount + holds[1] <= b.budget_amount);"
 MUTATIONS = (
     Mutation(
         "limit off by one hold",
@@ -54,7 +54,7 @@ MUTATIONS = (
         "lone limit off by one hold",
         RESERVE,
         ONE,
-        ONE.replace("+ wanted.hold <=", "<="),
+        ONE.replace("+ holds[1] <=", "<="),
     ),
     Mutation(
         "lone limit forgets what is held",
@@ -75,7 +75,7 @@ MUTATIONS = (
         ONE.replace(" <= b.", " < b."),
     ),
     Mutation("free call is refused", RESERVE, "bool_or(b.hold > 0", "bool_or(b.hold >= 0"),
-    Mutation("lone free call is refused", RESERVE, "(wanted.hold = 0\n", "(false\n"),
+    Mutation("lone free call is refused", RESERVE, "(holds[1] = 0\n", "(false\n"),
     Mutation(
         "rejected hold leaves its entry",
         RESERVE,
@@ -83,9 +83,15 @@ MUTATIONS = (
         "NULL;",
     ),
     Mutation(
-        "hold is not written to the balance",
+        "hold is not written to the balances",
         RESERVE,
         "SET reserved_amount = b.reserved_amount + wanted.hold",
+        "SET reserved_amount = b.reserved_amount",
+    ),
+    Mutation(
+        "hold is not written to the lone balance",
+        RESERVE,
+        "SET reserved_amount = b.reserved_amount + holds[1]",
         "SET reserved_amount = b.reserved_amount",
     ),
     Mutation(
@@ -165,16 +171,28 @@ MUTATIONS = (
         "NULL;",
     ),
     Mutation(
-        "settle keeps the hold",
+        "settle keeps the holds",
         SETTLE,
         "reserved_amount = b.reserved_amount - freed.hold",
         "reserved_amount = b.reserved_amount",
     ),
     Mutation(
-        "settle books the hold, not the bill",
+        "settle keeps the lone hold",
+        SETTLE,
+        "reserved_amount = b.reserved_amount - p_holds[1]",
+        "reserved_amount = b.reserved_amount",
+    ),
+    Mutation(
+        "settle books the holds, not the bill",
+        SETTLE,
+        "SET spent_amount = b.spent_amount + p_cost,\n                   reserved",
+        "SET spent_amount = b.spent_amount + least(p_cost, freed.hold),\n                   reserved",
+    ),
+    Mutation(
+        "settle books the lone hold, not the bill",
         SETTLE,
         "SET spent_amount = b.spent_amount + p_cost",
-        "SET spent_amount = b.spent_amount + least(p_cost, freed.hold)",
+        "SET spent_amount = b.spent_amount + least(p_cost, p_holds[1])",
     ),
     Mutation(
         "overrun is not reported",
@@ -185,26 +203,26 @@ MUTATIONS = (
     Mutation(
         "alert every time",
         SETTLE,
-        "CASE WHEN b.alerted_at IS NULL AND p_cost > 0",
+        "CASE WHEN p_alerted_at IS NULL AND p_cost > 0",
         "CASE WHEN p_cost > 0",
     ),
     Mutation(
         "alert for nothing",
         SETTLE,
-        "b.alerted_at IS NULL AND p_cost > 0",
-        "b.alerted_at IS NULL",
+        "p_alerted_at IS NULL AND p_cost > 0",
+        "p_alerted_at IS NULL",
     ),
     Mutation(
         "alert above, not at, the threshold",
         SETTLE,
-        ">= b.alert_threshold * b.budget_amount",
-        "> b.alert_threshold * b.budget_amount",
+        "p_spent + p_cost >= p_alert_usd",
+        "p_spent + p_cost > p_alert_usd",
     ),
     Mutation(
         "alert for the request cap",
         SETTLE,
-        "WHERE b.alerted_at = booked_at AND b.definition_id IS NOT NULL",
-        "WHERE b.alerted_at = booked_at",
+        "WHERE b.id = ANY (reached) AND b.definition_id IS NOT NULL",
+        "WHERE b.id = ANY (reached)",
     ),
     Mutation(
         "double release",
@@ -257,8 +275,8 @@ MUTATIONS = (
     Mutation(
         "all workers share one balance",
         SCOPES,
-        "s.scope_key AS owner_key, d.*",
-        "d.scope_key AS owner_key, d.*",
+        "SELECT d.id, d.budget_type, owner.key,",
+        "SELECT d.id, d.budget_type, d.scope_key,",
     ),
     Mutation(
         "limit change waits for the next period",

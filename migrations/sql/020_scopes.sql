@@ -1,5 +1,6 @@
 -- Which budgets cover a call: for every scope of the call and every period the active definition
 -- that names the scope, else the template '*', with its live balance row (null before first use).
+-- Written from the few definitions outwards: each plan node costs every reserve some microseconds.
 CREATE FUNCTION ledger.covering(p_policy text, p_worker text, p_models text[], p_task uuid)
 RETURNS TABLE (
     definition_id uuid, budget_type text, scope_key text, budget_period text,
@@ -7,31 +8,29 @@ RETURNS TABLE (
     budget_id uuid, spent_amount numeric, reserved_amount numeric,
     period_start timestamptz, period_end timestamptz
 ) LANGUAGE sql STABLE AS $$
-    WITH scope (budget_type, scope_key) AS (
-        SELECT 'global', '*'
-        UNION ALL SELECT 'policy', p_policy WHERE p_policy IS NOT NULL
-        UNION ALL SELECT 'worker', p_worker WHERE p_worker IS NOT NULL
-        UNION ALL SELECT 'model', model FROM unnest(p_models) AS model
-        UNION ALL SELECT 'task', p_task::text WHERE p_task IS NOT NULL
-    ), definition AS (
-        SELECT DISTINCT ON (s.budget_type, s.scope_key, d.budget_period)
-               s.scope_key AS owner_key, d.*
-          FROM scope s
-          JOIN budget_definitions d
-            ON d.budget_type = s.budget_type AND d.scope_key IN (s.scope_key, '*')
-         WHERE d.is_active
-         ORDER BY s.budget_type, s.scope_key, d.budget_period, d.scope_key = '*'
-    )
-    SELECT d.id, d.budget_type, d.owner_key, d.budget_period,
+    SELECT d.id, d.budget_type, owner.key, d.budget_period,
            d.budget_amount, d.alert_threshold, d.time_zone, d.mode,
            live.id, live.spent_amount, live.reserved_amount, live.period_start, live.period_end
-      FROM definition d
+      FROM budget_definitions d
+     CROSS JOIN LATERAL unnest(
+               CASE d.budget_type
+                    WHEN 'global' THEN ARRAY['*']
+                    WHEN 'policy' THEN ARRAY[p_policy]
+                    WHEN 'worker' THEN ARRAY[p_worker]
+                    WHEN 'model' THEN p_models
+                    WHEN 'task' THEN ARRAY[p_task::text] END) AS owner (key)
       LEFT JOIN LATERAL (
                SELECT b.* FROM cost_budgets b
-                WHERE b.budget_type = d.budget_type AND b.scope_key = d.owner_key
+                WHERE b.budget_type = d.budget_type AND b.scope_key = owner.key
                   AND b.budget_period = d.budget_period AND b.period_start <= now()
                 ORDER BY b.period_start DESC LIMIT 1
            ) live ON live.period_end IS NULL OR live.period_end > now()
+     WHERE d.is_active AND owner.key IS NOT NULL
+       AND (d.scope_key = owner.key
+            OR (d.scope_key = '*' AND NOT EXISTS (
+                    SELECT FROM budget_definitions own
+                     WHERE own.budget_type = d.budget_type AND own.scope_key = owner.key
+                       AND own.budget_period = d.budget_period AND own.is_active)))
 $$;
 
 -- Make the balance rows that a call needs and that are not there yet. The definitions are locked

@@ -40,9 +40,11 @@ DECLARE
     budgets  uuid[];
     holds    numeric[];
     unopened boolean;
-    is_full  boolean := false;
-    admitted integer;
+    is_full  boolean;
 BEGIN
+    IF p_worst_case < 0 OR p_elastic < 0 THEN
+        RAISE EXCEPTION 'a hold cannot be negative' USING ERRCODE = 'check_violation';
+    END IF;
     FOR round IN 1..2 LOOP
         SELECT array_agg(c.budget_id ORDER BY c.budget_id),
                array_agg(CASE c.mode WHEN 'elastic' THEN p_elastic ELSE p_worst_case END
@@ -95,11 +97,18 @@ BEGIN
         RETURN;
     END IF;
 
-    -- Several balances: all are locked, in the order of their ids that everybody keeps, and looked
-    -- at before any is changed. One: its update is lock, look and change at once.
-    IF cardinality(budgets) > 1 THEN
-        SELECT bool_or(b.hold > 0
-                       AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount)
+    -- One balance: its update is lock, look and change at once. Several: all are locked, in the order
+    -- of their ids that everybody keeps, and looked at before any is changed. Hold 0 fits everywhere.
+    IF cardinality(budgets) = 1 THEN
+        UPDATE cost_budgets b SET reserved_amount = b.reserved_amount + holds[1]
+         WHERE b.id = budgets[1]
+           AND (holds[1] = 0
+                OR b.spent_amount + b.reserved_amount + holds[1] <= b.budget_amount);
+        is_full := NOT FOUND;
+    ELSE
+        SELECT count(*) < cardinality(budgets)
+               OR coalesce(bool_or(b.hold > 0
+                       AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount), false)
           INTO is_full
           FROM (SELECT balance.budget_amount, balance.spent_amount, balance.reserved_amount,
                        wanted.hold
@@ -107,15 +116,11 @@ BEGIN
                   JOIN cost_budgets balance ON balance.id = wanted.id
                  ORDER BY balance.id
                    FOR NO KEY UPDATE OF balance) b;
-    END IF;
-    IF NOT is_full THEN  -- a free call (hold 0) fits everywhere
-        UPDATE cost_budgets b SET reserved_amount = b.reserved_amount + wanted.hold
-          FROM unnest(budgets, holds) AS wanted (id, hold)
-         WHERE b.id = wanted.id
-           AND (wanted.hold = 0
-                OR b.spent_amount + b.reserved_amount + wanted.hold <= b.budget_amount);
-        GET DIAGNOSTICS admitted = ROW_COUNT;
-        is_full := admitted < cardinality(budgets);
+        IF NOT is_full THEN
+            UPDATE cost_budgets b SET reserved_amount = b.reserved_amount + wanted.hold
+              FROM unnest(budgets, holds) AS wanted (id, hold)
+             WHERE b.id = wanted.id;
+        END IF;
     END IF;
     answer := 'reserved';
     IF is_full THEN

@@ -1,3 +1,12 @@
+-- When the alert threshold was crossed: now, if this cost is the first to reach it.
+CREATE FUNCTION ledger.alerted_at(
+    p_alerted_at timestamptz, p_alert_usd numeric, p_spent numeric, p_cost numeric,
+    p_now timestamptz
+) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN p_alerted_at IS NULL AND p_cost > 0 AND p_spent + p_cost >= p_alert_usd
+                THEN p_now ELSE p_alerted_at END
+$$;
+
 -- Take holds out of balances and put a cost in, in the one lock order. Returns the names of the
 -- budgets whose alert threshold this crossed for the first time in their period. A closed period
 -- that is booked into opens again, so that it is reported again.
@@ -5,29 +14,39 @@ CREATE FUNCTION ledger.book(p_budgets uuid[], p_holds numeric[], p_cost numeric)
 LANGUAGE plpgsql AS $$
 DECLARE
     booked_at timestamptz := clock_timestamp();
-    crossed   text[];
+    reached   uuid[];
 BEGIN
-    IF cardinality(p_budgets) > 1 THEN  -- one needs no order
-        PERFORM 1 FROM cost_budgets b WHERE b.id = ANY (p_budgets)
-          ORDER BY b.id FOR NO KEY UPDATE;
-    END IF;
-    WITH booked AS (
+    IF cardinality(p_budgets) = 1 THEN  -- one needs no order, no join and no list
         UPDATE cost_budgets b
            SET spent_amount = b.spent_amount + p_cost,
-               reserved_amount = b.reserved_amount - freed.hold,
-               alerted_at = CASE WHEN b.alerted_at IS NULL AND p_cost > 0
-                                  AND b.spent_amount + p_cost
-                                      >= b.alert_threshold * b.budget_amount
-                                 THEN booked_at ELSE b.alerted_at END,
-               closed_at = NULL
-          FROM unnest(p_budgets, p_holds) AS freed (id, hold)
-         WHERE b.id = freed.id
-     RETURNING b.budget_type, b.scope_key, b.budget_period, b.definition_id, b.alerted_at
-    )
-    SELECT array_agg(ledger.budget_name(b.budget_type, b.scope_key, b.budget_period))
-      INTO crossed
-      FROM booked b WHERE b.alerted_at = booked_at AND b.definition_id IS NOT NULL;
-    RETURN coalesce(crossed, '{}');
+               reserved_amount = b.reserved_amount - p_holds[1],
+               alerted_at = ledger.alerted_at(
+                   b.alerted_at, b.alert_threshold * b.budget_amount, b.spent_amount, p_cost,
+                   booked_at), closed_at = NULL
+         WHERE b.id = p_budgets[1]
+     RETURNING CASE WHEN b.alerted_at = booked_at THEN p_budgets END INTO reached;
+    ELSE
+        PERFORM 1 FROM cost_budgets b WHERE b.id = ANY (p_budgets)
+          ORDER BY b.id FOR NO KEY UPDATE;
+        WITH booked AS (
+            UPDATE cost_budgets b
+               SET spent_amount = b.spent_amount + p_cost,
+                   reserved_amount = b.reserved_amount - freed.hold,
+                   alerted_at = ledger.alerted_at(
+                   b.alerted_at, b.alert_threshold * b.budget_amount, b.spent_amount, p_cost,
+                   booked_at), closed_at = NULL
+              FROM unnest(p_budgets, p_holds) AS freed (id, hold)
+             WHERE b.id = freed.id
+         RETURNING b.id, b.alerted_at
+        )
+        SELECT array_agg(b.id) INTO reached FROM booked b WHERE b.alerted_at = booked_at;
+    END IF;
+    IF reached IS NULL THEN
+        RETURN '{}';
+    END IF;
+    RETURN (SELECT coalesce(array_agg(
+                       ledger.budget_name(b.budget_type, b.scope_key, b.budget_period)), '{}')
+              FROM cost_budgets b WHERE b.id = ANY (reached) AND b.definition_id IS NOT NULL);
 END $$;
 
 -- Book what an attempt really cost, once. The bill, the answer and the balances are one commit.
@@ -43,6 +62,9 @@ DECLARE
     budgets uuid[];
     holds   numeric[];
 BEGIN
+    IF p_cost < 0 THEN
+        RAISE EXCEPTION 'a bill cannot be negative' USING ERRCODE = 'check_violation';
+    END IF;
     UPDATE model_selections s
        SET state = 'SETTLED', actual_cost = p_cost, settle_source = p_source,
            settled_at = clock_timestamp(),

@@ -1,7 +1,8 @@
 """One worker of the chaos test: routes keyed requests until it is killed, and goes on where it was.
 
-`python chaos_worker.py NAME DONE_FILE`: request n is repeated under its key until it has a line in
-DONE_FILE, so that a restarted worker meets the rows which its dead self left behind.
+`python chaos_worker.py NAME DONE_FILE`: a few lanes at once; request n of a lane is repeated under
+its key until it has a line in DONE_FILE, so that a restarted worker meets the rows which its dead
+self left behind. A lane that meets a row that was sent waits for the end of its lease.
 """
 
 from __future__ import annotations
@@ -20,20 +21,36 @@ from tasks.adapters.settings import read_settings
 from tasks.steps import PLAIN_STEPS
 
 
+LANES = 4
+
+
 async def work(name: str, done_file: Path) -> None:
+    """Route for ever, also when the database is away at the start."""
+    while True:
+        try:
+            async with open_runtime(read_settings()), asyncio.TaskGroup() as lanes:
+                for number in range(LANES):
+                    lanes.create_task(_lane(f"{name}.{number}", done_file))
+        except SwitchyardError as error:
+            await _pause(name, error)
+
+
+async def _lane(name: str, done_file: Path) -> None:
     """Route for ever; a lost database or a refused request is tried again under the same key."""
     while True:
         try:
-            async with open_runtime(read_settings()):
-                while True:
-                    await _next(name, done_file)
+            await _next(name, done_file)
         except SwitchyardError as error:
-            sys.stderr.write(f"{name}: {error}\n")
-            await asyncio.sleep(0.2)
+            await _pause(name, error)
+
+
+async def _pause(name: str, error: SwitchyardError) -> None:
+    sys.stderr.write(f"{name}: {error}\n")
+    await asyncio.sleep(0.2)
 
 
 async def _next(name: str, done_file: Path) -> None:
-    number = _done(done_file)
+    number = _done(name, done_file)
     key = f"chaos/{name}/{number}"
     request = RoutingRequest(
         prompt=f"Is service {number} of {name} up?", task_type="simple_query", idempotency_key=key
@@ -44,8 +61,10 @@ async def _next(name: str, done_file: Path) -> None:
     _append(done_file, line)
 
 
-def _done(done_file: Path) -> int:
-    return len(done_file.read_text().splitlines()) if done_file.exists() else 0
+def _done(name: str, done_file: Path) -> int:
+    if not done_file.exists():
+        return 0
+    return done_file.read_text().count(f"chaos/{name}/")
 
 
 def _append(done_file: Path, line: str) -> None:

@@ -234,11 +234,23 @@ async def test_settle_refuses_a_negative_cost(ledger, hold, budget, database) ->
         await ledger.settle(uuid.uuid4(), usage_bill("-0.01"))
     await ledger.set_budget(budget("5"))
     row = reserved(await ledger.reserve(hold()))
-    with pytest.raises(DatabaseFailed, match="model_selections_money"):
+    with pytest.raises(DatabaseFailed, match="a bill cannot be negative"):
         await database.execute(
-            "UPDATE model_selections SET actual_cost = -1, settled_at = now() WHERE id = %s",
+            "SELECT ledger.settle(%s, -1, 'usage', 'ok', NULL, NULL, NULL, NULL, 1, 1, 0, 0, 1, NULL,"
+            " NULL, NULL)",
             (row.selection_id,),
         )
+
+
+async def test_reserve_refuses_a_negative_hold(hold, budget, ledger, database) -> None:
+    await ledger.set_budget(budget("5"))
+    with pytest.raises(DatabaseFailed, match="a hold cannot be negative"):
+        await database.execute(
+            "SELECT ledger.reserve('k', 'h', %(id)s, 1, %(id)s, 'me', 'm', 'p', 'normal', -1, 1,"
+            " NULL, NULL, NULL, NULL, NULL, false, interval '1 minute')",
+            {"id": uuid.uuid4()},
+        )
+    assert await balance(ledger) == (0, 0)
 
 
 async def test_settle_books_the_bill_whatever_the_answer_holds(ledger, hold, budget) -> None:

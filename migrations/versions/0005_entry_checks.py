@@ -1,0 +1,33 @@
+"""The signs of an entry's amounts are checked by the ledger's functions, its only writers.
+
+PostgreSQL parses every CHECK anew for every statement: the two of `model_selections` cost a pair of
+reserve and settle 50 us of 400. The balances keep theirs.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(
+        "ALTER TABLE model_selections DROP CONSTRAINT model_selections_money,"
+        " DROP CONSTRAINT model_selections_closed"
+    )
+
+
+def downgrade() -> None:
+    op.execute(
+        "ALTER TABLE model_selections"
+        " ADD CONSTRAINT model_selections_money CHECK (estimated_cost >= 0 AND actual_cost >= 0),"
+        " ADD CONSTRAINT model_selections_closed"
+        " CHECK ((settled_at IS NULL) = (actual_cost IS NULL))"
+    )
