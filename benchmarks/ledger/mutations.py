@@ -25,6 +25,7 @@ RESERVE, SEND, SETTLE = "030_reserve.sql", "040_send.sql", "050_settle.sql"
 SCOPES, RECOVERY, BUDGETS = "020_scopes.sql", "060_recovery.sql", "070_budgets.sql"
 SEVERAL = "AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount)"
 ONE = "OR b.spent_amount + b.reserved_amount + holds[1] <= b.budget_amount);"
+BOOKED = "SET spent_amount = b.spent_amount + p_cost,\n                   reserved"
 MUTATIONS = (
     Mutation(
         "limit off by one hold",
@@ -185,8 +186,8 @@ MUTATIONS = (
     Mutation(
         "settle books the holds, not the bill",
         SETTLE,
-        "SET spent_amount = b.spent_amount + p_cost,\n                   reserved",
-        "SET spent_amount = b.spent_amount + least(p_cost, freed.hold),\n                   reserved",
+        BOOKED,
+        BOOKED.replace("p_cost", "least(p_cost, freed.hold)"),
     ),
     Mutation(
         "settle books the lone hold, not the bill",

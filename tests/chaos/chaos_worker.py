@@ -20,7 +20,6 @@ from tasks.adapters.runtime import open_runtime, process_owner
 from tasks.adapters.settings import read_settings
 from tasks.steps import PLAIN_STEPS
 
-
 LANES = 4
 
 

@@ -236,8 +236,8 @@ async def test_settle_refuses_a_negative_cost(ledger, hold, budget, database) ->
     row = reserved(await ledger.reserve(hold()))
     with pytest.raises(DatabaseFailed, match="a bill cannot be negative"):
         await database.execute(
-            "SELECT ledger.settle(%s, -1, 'usage', 'ok', NULL, NULL, NULL, NULL, 1, 1, 0, 0, 1, NULL,"
-            " NULL, NULL)",
+            "SELECT ledger.settle(%s, -1, 'usage', 'ok', NULL, NULL, NULL, NULL, 1, 1, 0, 0, 1,"
+            " NULL, NULL, NULL)",
             (row.selection_id,),
         )
 
