@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 from uuid import UUID, uuid4
 
+from deployments.result_storage import shared_result_storage
 from models.decision import Caller
 from models.errors import PrefectFailed
 from models.request import RoutingRequest, Trace
@@ -87,6 +88,6 @@ async def flow_lane() -> AsyncIterator[None]:
     from prefect.logging.handlers import APILogHandler
 
     with SyncClientContext.get_or_create():
-        async with AsyncClientContext.get_or_create():
+        async with AsyncClientContext.get_or_create(), shared_result_storage():
             yield
             await APILogHandler.aflush()  # the server may be stopped before this process ends

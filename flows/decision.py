@@ -20,11 +20,10 @@ from tasks.steps import Steps, sharing
 
 async def route(request: RoutingRequest, caller: Caller, steps: Steps) -> RoutingResult:
     """Return the request's result: answered, refused, parked or failed, but always recorded."""
-    arrival = await steps.classify_request(request, caller)  # 1, 2
-    if arrival.stored is not None:
-        return arrival.stored
-    snapshot = await steps.check_budget(arrival)  # 3, 4
-    plan = await steps.select_model(arrival, snapshot)  # 5, 6, 7, 8
+    chosen = await steps.decide(request, caller)  # 1 to 8
+    if isinstance(chosen, RoutingResult):
+        return chosen
+    arrival, snapshot, plan = chosen.arrival, chosen.snapshot, chosen.plan
     async with sharing(arrival, snapshot, plan, steps.find_answer) as shared:
         ending = shared.ending or refused(plan)
         ending = ending or await make_attempts(arrival, snapshot, plan, steps)  # 9

@@ -15,13 +15,11 @@ from models.errors import InvalidRequest
 from models.request import RoutingRequest
 from models.result import RoutingResult, Status
 from models.waiting import WAITING
-from tasks.check_budget import check_budget
-from tasks.classify_request import classify_request
+from tasks.decide import decide
 from tasks.execute_request import execute_request
 from tasks.find_answer import find_answer
 from tasks.record_outcome import record_outcome
-from tasks.run_page import label_run
-from tasks.select_model import select_model
+from tasks.run_page import label_run, unvisited
 from tasks.steps import (
     Steps,
     finished_result,
@@ -31,12 +29,10 @@ from tasks.steps import (
 )
 
 PREFECT_STEPS = Steps(
-    classify_request=classify_request,
-    check_budget=check_budget,
-    select_model=select_model,
-    execute_request=execute_request,
-    record_outcome=record_outcome,
-    find_answer=find_answer,
+    decide=unvisited(decide),
+    execute_request=unvisited(execute_request),
+    record_outcome=unvisited(record_outcome),
+    find_answer=unvisited(find_answer),
 )
 
 

@@ -16,11 +16,10 @@ async def select_only(request: RoutingRequest, caller: Caller, steps: Steps) -> 
 
     Nothing is parked and nobody is asked: such a plan only says that this would happen.
     """
-    arrival = await steps.classify_request(request, caller)  # 1, 2
-    if arrival.stored is not None:
-        return arrival.stored
-    snapshot = await steps.check_budget(arrival)  # 3, 4
-    plan = await steps.select_model(arrival, snapshot)  # 5, 6, 7, 8
+    chosen = await steps.decide(request, caller)  # 1 to 8
+    if isinstance(chosen, RoutingResult):
+        return chosen
+    arrival, plan = chosen.arrival, chosen.plan
     ending = refused(plan) or Ending(plan, Status.SELECTED, None, ())
     if ending.status in (Status.PARKED, Status.AWAITING_APPROVAL):
         would = f"a real request would be {ending.status.value.replace('_', ' ')}"

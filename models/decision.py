@@ -14,6 +14,7 @@ from models.plan import Plan
 from models.policy import Policy
 from models.request import RoutingRequest, Trace
 from models.result import RoutingResult, Status
+from models.snapshot import Snapshot
 from models.waiting import Approval
 
 
@@ -52,6 +53,15 @@ class Arrival:
     resumed: bool = False
     deadline_at: datetime | None = None
     approval: Approval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A request that is classified, snapshotted and planned: its attempts may begin."""
+
+    arrival: Arrival
+    snapshot: Snapshot
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)

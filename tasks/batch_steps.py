@@ -9,7 +9,7 @@ from models.request import RoutingRequest
 from models.result import RoutingResult
 from tasks.adapters.batches import BatchRun, Chunk, batch_run, current_run
 from tasks.adapters.batches.items import Line
-from tasks.steps import Steps
+from tasks.steps import Steps, deciding
 
 __all__ = ["BatchRun", "Chunk", "Sentence", "batch_run", "current_run", "route_lines"]
 
@@ -21,9 +21,7 @@ async def route_lines(chunk: Chunk, sentence: Sentence) -> int:
 
     async def route(line: Line) -> RoutingResult:
         steps = Steps(
-            classify_request=line.arrive,
-            check_budget=line.look,
-            select_model=line.choose,
+            decide=deciding(line.arrive, line.look, line.choose),
             execute_request=line.execute,
             record_outcome=line.record,
         )

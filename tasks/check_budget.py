@@ -7,10 +7,10 @@ from prefect.cache_policies import NO_CACHE
 
 from models.decision import Arrival
 from models.snapshot import Snapshot
-from tasks.steps import PLAIN_STEPS
+from tasks.adapters import decisions
 
 
 @task(task_run_name="check_budget", retries=0, cache_policy=NO_CACHE, persist_result=False)
 async def check_budget(arrival: Arrival) -> Snapshot:
     """Read everything the choice depends on, once, so that it can be replayed."""
-    return await PLAIN_STEPS.check_budget(arrival)
+    return await decisions.snapshot(arrival)

@@ -7,10 +7,10 @@ from prefect.cache_policies import NO_CACHE
 
 from models.decision import Arrival, Caller
 from models.request import RoutingRequest
-from tasks.steps import PLAIN_STEPS
+from tasks.adapters import decisions
 
 
 @task(task_run_name="classify_request", retries=0, cache_policy=NO_CACHE, persist_result=False)
 async def classify_request(request: RoutingRequest, caller: Caller) -> Arrival:
     """Name the task type and complexity; a known idempotency key brings its stored result."""
-    return await PLAIN_STEPS.classify_request(request, caller)
+    return await decisions.receive(request, caller)

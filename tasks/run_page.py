@@ -4,20 +4,54 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import httpx
+from prefect import get_run_logger
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectException
+from prefect.utilities.annotations import quote
 
+from models.choice_words import choice_lines
+from models.decision import Chosen
 from models.explanation import decision_markdown
 from models.plan import Plan
 from models.result import RoutingResult
 
+P = ParamSpec("P")
+R = TypeVar("R")
 OUR_TAGS = ("policy:", "type:", "status:", "model:", "worker:", "simulated")
 logger = logging.getLogger("switchyard.run_page")
+
+
+def unvisited(step: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Return the task, called with its arguments as they are.
+
+    Prefect walks through every argument of a task, down to the last number, for futures to wait
+    for. Ours hold none, and a snapshot is large.
+    """
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
+        quoted: Any = step  # Any: Prefect takes an annotation off again, which no type can say
+        call: Awaitable[R] = quoted(
+            *map(quote, args), **{name: quote(value) for name, value in kwargs.items()}
+        )
+        return call
+
+    return call
+
+
+def log_choice(chosen: Chosen | RoutingResult) -> None:
+    """Write into the run's log what was decided before any money moved."""
+    log = get_run_logger()
+    if isinstance(chosen, RoutingResult):
+        log.info("known: the stored result of decision %s", chosen.decision_id)
+        return
+    for line in choice_lines(chosen):
+        log.info("%s", line)
 
 
 async def label_run(run_id: UUID, tags_before: Sequence[str], result: RoutingResult) -> None:

@@ -8,10 +8,10 @@ from prefect.cache_policies import NO_CACHE
 from models.decision import Arrival
 from models.plan import Plan
 from models.snapshot import Snapshot
-from tasks.steps import PLAIN_STEPS
+from tasks.adapters import decisions
 
 
 @task(task_run_name="select_model", retries=0, cache_policy=NO_CACHE, persist_result=False)
 async def select_model(arrival: Arrival, snapshot: Snapshot) -> Plan:
     """Plan up to three attempts from the snapshot; the decision is stored before any is made."""
-    return await PLAIN_STEPS.select_model(arrival, snapshot)
+    return await decisions.select_and_record(arrival, snapshot)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from models.completion import Completion
-from models.decision import Arrival, AttemptOrder, Caller, Ending
+from models.decision import Arrival, AttemptOrder, Caller, Chosen, Ending
 from models.plan import Plan
 from models.request import RoutingRequest
 from models.result import RoutingResult
@@ -25,6 +25,7 @@ __all__ = [
     "Found",
     "Steps",
     "answer_by_form",
+    "deciding",
     "finished_result",
     "note_suspension",
     "process_owner",
@@ -36,23 +37,37 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The five verbs that a decision is made of, in the order of the seed's decision flow.
+    """The three verbs that a decision is made of, in the order of the seed's decision flow.
 
-    `find_answer` is a sixth, for policies with a cache only.
+    `decide` brings the stored result of a request that is known. `find_answer` is a fourth, for
+    policies with a cache only.
     """
 
-    classify_request: Callable[[RoutingRequest, Caller], Awaitable[Arrival]]
-    check_budget: Callable[[Arrival], Awaitable[Snapshot]]
-    select_model: Callable[[Arrival, Snapshot], Awaitable[Plan]]
+    decide: Callable[[RoutingRequest, Caller], Awaitable[Chosen | RoutingResult]]
     execute_request: Callable[[AttemptOrder], Awaitable[Completion]]
     record_outcome: Callable[[Arrival, Ending], Awaitable[RoutingResult]]
     find_answer: Find = find_answer
 
 
+def deciding(
+    classify_request: Callable[[RoutingRequest, Caller], Awaitable[Arrival]],
+    check_budget: Callable[[Arrival], Awaitable[Snapshot]],
+    select_model: Callable[[Arrival, Snapshot], Awaitable[Plan]],
+) -> Callable[[RoutingRequest, Caller], Awaitable[Chosen | RoutingResult]]:
+    """Return the three verbs that spend nothing as one."""
+
+    async def decide(request: RoutingRequest, caller: Caller) -> Chosen | RoutingResult:
+        arrival = await classify_request(request, caller)  # 1, 2
+        if arrival.stored is not None:
+            return arrival.stored
+        snapshot = await check_budget(arrival)  # 3, 4
+        return Chosen(arrival, snapshot, await select_model(arrival, snapshot))  # 5, 6, 7, 8
+
+    return decide
+
+
 PLAIN_STEPS = Steps(
-    classify_request=decisions.receive,
-    check_budget=decisions.snapshot,
-    select_model=decisions.select_and_record,
+    decide=deciding(decisions.receive, decisions.snapshot, decisions.select_and_record),
     execute_request=attempts.run_attempt,
     record_outcome=decisions.finish,
 )

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from prefect.context import AsyncClientContext, SyncClientContext
 
 import flows.route_request  # noqa: F401  # loaded here, so that the first run need not wait for it
+from deployments.result_storage import shared_result_storage
 
 
 @asynccontextmanager
@@ -22,6 +23,7 @@ async def warm_clients() -> AsyncIterator[Callable[[], None]]:
     async with AsyncExitStack() as stack:
         blocking = stack.enter_context(SyncClientContext())
         waiting = await stack.enter_async_context(AsyncClientContext())
+        await stack.enter_async_context(shared_result_storage())
 
         def use() -> None:
             SyncClientContext.__var__.set(blocking)

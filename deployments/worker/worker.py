@@ -108,6 +108,7 @@ class SwitchyardWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorke
     @contextlib.asynccontextmanager
     async def _at_work(self) -> AsyncIterator[Service]:
         """Open the client that the worker and every engine share, and announce the worker."""
+        from deployments.result_storage import shared_result_storage
         from deployments.worker.service import Service
 
         # The clients that Prefect takes from its context: each new one makes a TLS context (30 ms).
@@ -117,6 +118,7 @@ class SwitchyardWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorke
             clients.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
             clients.enter_context(SyncClientContext())
             await clients.enter_async_context(AsyncClientContext())
+            await clients.enter_async_context(shared_result_storage())
             await self.setup()
             self._started_event = await self._emit_worker_started_event()
             try:

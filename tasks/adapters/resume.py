@@ -63,9 +63,10 @@ async def finished_attempt(
         found = await _confirmed(opened, decision_id, answers)
     if found is not None:
         return found, len(attempts)
-    attempts = await opened.ledger.attempts(decision_id)  # a sweep may have made some unknown
-    if any(attempt.state is AttemptState.UNKNOWN for attempt in attempts):
+    current = await opened.ledger.attempts(decision_id)  # a sweep may have made some unknown
+    if any(attempt.state is AttemptState.UNKNOWN for attempt in current):
         await reconcile_unknown(opened.ledger, opened.upstream)
+    # not those of `current`: a racer's attempt that began meanwhile was not waited for
     return None, len(attempts)
 
 

@@ -78,18 +78,15 @@ def fail(simulator, fault: str, *, stream: bool | None = None, **rule: Any) -> N
     simulator.add_fault(FaultRule(fault=Fault(fault), match=match, times=1, **rule))
 
 
-async def test_happy_path_is_one_flow_run_of_at_most_six_task_runs():
+async def test_happy_path_is_one_flow_run_of_three_task_runs():
     result = await route()
-    runs = await task_runs_of(result, at_least=5)
+    runs = await task_runs_of(result, at_least=3)
     assert result.status == "completed"
     assert [run.name.split("-")[0] for run in runs] == [
-        "classify_request",
-        "check_budget",
-        "select_model",
+        "decide: classify, check budget, select",
         "execute_request 1: openai/gpt",
         "record_outcome",
     ]
-    assert len(runs) <= 6
 
 
 async def test_run_is_named_and_tagged_by_policy_model_and_worker():
@@ -111,7 +108,7 @@ async def test_downgrade_after_a_failure_is_visible_as_a_failed_task_run_then_th
     result = await route()
     attempts = [
         (run.name, run.state.name)
-        for run in await task_runs_of(result, at_least=6)
+        for run in await task_runs_of(result, at_least=4)
         if run.name.startswith("execute_request")
     ]
     assert attempts == [

@@ -1,0 +1,54 @@
+"""What a second arrival under a key makes of the attempts it finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+
+from models.attempt import AttemptRow, Hold
+from tasks.adapters.database import Database
+from tasks.adapters.ledger import Ledger
+from tasks.adapters.resume import finished_attempt
+from tests.bench import Bench
+
+pytestmark = pytest.mark.anyio
+
+
+class RacedLedger(Ledger):
+    """A ledger in which the first arrival reserves as soon as the second has looked."""
+
+    def __init__(self, database: Database, hold: Hold) -> None:
+        super().__init__(database)
+        self.hold = hold
+
+    async def attempts(self, decision_id: UUID) -> list[AttemptRow]:
+        """Return the attempts as they were before the first arrival went on."""
+        seen = await super().attempts(decision_id)
+        await self.reserve(self.hold)
+        return seen
+
+
+async def test_attempt_that_a_racer_begins_meanwhile_is_not_counted_as_made(bench: Bench) -> None:
+    decision_id = uuid4()
+    hold = Hold(
+        key=f"{decision_id}/1",
+        request_hash="h",
+        decision_id=decision_id,
+        attempt_no=1,
+        token=uuid4(),
+        owner="racer",
+        model_id="openai/gpt-4o",
+        provider="openai",
+        policy="code",
+        worst_case_usd=Decimal("0.01"),
+        elastic_usd=Decimal("0.01"),
+        task_cap_usd=None,
+    )
+    raced = replace(bench.runtime, ledger=RacedLedger(bench.runtime.database, hold))
+    assert await finished_attempt(raced, decision_id) == (
+        None,
+        0,
+    )  # it asks for attempt 1, and waits
