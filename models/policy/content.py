@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -21,6 +20,7 @@ from models.money import ZERO_USD
 from models.policy.caching import AnswerCache
 from models.policy.learned import EscalationCheck, LearnedOrder, learned_order
 from models.policy.levels import Complexity
+from models.ratio import Ratio
 from models.request import OnExhausted
 from models.usd import Usd
 
@@ -33,14 +33,6 @@ ModelId = Annotated[
     str,
     StringConstraints(pattern=r"^[~@]?[A-Za-z0-9][\w.-]*/[~]?[A-Za-z0-9][\w.:-]*$", max_length=200),
 ]
-
-
-def _exact_ratio(value: object) -> object:
-    """Read a JSON number by the digits that were written, not by its binary value."""
-    return Decimal(str(value)) if isinstance(value, float) else value
-
-
-Ratio = Annotated[Decimal, BeforeValidator(_exact_ratio), Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 class PolicyModel(BaseModel):

@@ -168,15 +168,17 @@ async def _noting(
     async def note(generation_id: str) -> None:
         notes.append(asyncio.create_task(write(generation_id)))
 
+    came_whole = False
     try:
         yield note
-    except BaseException:
+        came_whole = True
+    finally:
         delay.set()
         for task in notes:
-            await finish(task)
-        raise
-    for task in notes:
-        task.cancel()
+            if came_whole:
+                task.cancel()
+            else:
+                await finish(task)
 
 
 async def _pass_on(stream: Any, sink: Sink) -> Completion:  # an async generator of both kinds

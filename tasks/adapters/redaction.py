@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 from urllib.parse import quote
 
 MASK = "[secret]"
@@ -87,6 +88,40 @@ class RedactingFilter(logging.Filter):
         text = logging.Formatter().formatException(record.exc_info)  # type: ignore[arg-type]
         if (masked := self._redact(text)) != text:
             record.exc_text, record.exc_info = masked, None
+
+
+class RedactedRecords:
+    """Makes log records without secrets in them, for every handler there is or will be.
+
+    What a caller passes as `extra` is added to a record afterwards: only a handler's
+    RedactingFilter sees that.
+    """
+
+    def __init__(self, make: Callable[..., logging.LogRecord], secrets: frozenset[str]) -> None:
+        self._make, self.secrets = make, secrets
+        self._filter = RedactingFilter(secrets)
+
+    def __repr__(self) -> str:
+        return "RedactedRecords()"  # never the secrets
+
+    def __call__(self, *args: Any, **fields: Any) -> logging.LogRecord:  # Any: as logging has it
+        """Return the record, masked."""
+        record = self._make(*args, **fields)
+        self._filter.filter(record)
+        return record
+
+    def knowing(self, secrets: Iterable[str]) -> RedactedRecords:
+        """Return one that masks these secrets as well."""
+        return RedactedRecords(self._make, self.secrets | frozenset(secrets))
+
+
+def keep_out_of_logs(secrets: Iterable[str]) -> None:
+    """Mask the secrets, from now on, in every log record of this process."""
+    wanted, current = frozenset(secrets), logging.getLogRecordFactory()
+    if not isinstance(current, RedactedRecords):
+        current = RedactedRecords(current, frozenset())
+    if not wanted <= current.secrets:
+        logging.setLogRecordFactory(current.knowing(wanted))
 
 
 def quiet_http_logging() -> None:

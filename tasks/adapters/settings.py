@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import InvalidConfiguration
+from tasks.adapters.redaction import keep_out_of_logs
 
 OPENROUTER_URL = "https://openrouter.ai/api/v1"
 SIMULATOR_KEY = "simulated"
@@ -108,18 +109,21 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Return the settings of this process's environment.
+    """Return the settings of this process's environment; from now on its logs are without secrets.
 
-    Raises InvalidConfiguration naming every wrong variable, without its value.
+    Every process learns its secrets here, so none can forget to mask them. Raises
+    InvalidConfiguration naming every wrong variable, without its value.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise InvalidConfiguration(problems) from None
+    keep_out_of_logs(settings.secrets())
+    return settings
 
 
 def export_settings(settings: Settings) -> None:

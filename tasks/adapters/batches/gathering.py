@@ -58,21 +58,17 @@ class Gathered(Generic[In, Out]):
             await self._answer([self._waiting.popleft() for _ in range(count)])
 
     async def _answer(self, calls: Sequence[tuple[In, asyncio.Future[Out]]]) -> None:
-        try:
-            answers = await self._run([item for item, _ in calls])
-        except (SwitchyardError, ValueError) as error:
-            if len(calls) > 1:
-                for call in calls:
-                    await self._answer([call])
-                return
-            _fail(calls, error)
-        except BaseException as error:  # a mistake in the program, or the end: nobody waits on
-            _fail(calls, error)
-            raise
-        else:
-            for (_, waiter), answer in zip(calls, answers, strict=True):
+        statement = self._run([item for item, _ in calls])
+        (ended,) = await asyncio.gather(statement, return_exceptions=True)
+        if not isinstance(ended, BaseException):
+            for (_, waiter), answer in zip(calls, ended, strict=True):
                 if not waiter.done():
                     waiter.set_result(answer)
+        elif isinstance(ended, SwitchyardError | ValueError) and len(calls) > 1:
+            for call in calls:
+                await self._answer([call])
+        else:  # also a mistake in the program: nobody waits on
+            _fail(calls, ended)
 
 
 def _fail(calls: Sequence[tuple[In, asyncio.Future[Out]]], error: BaseException) -> None:

@@ -7,6 +7,7 @@ a few connections each stay cheap.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from types import TracebackType
 
@@ -35,15 +36,16 @@ class SpreadTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; its answer counts as open until it is closed."""
         index = self._open.index(min(self._open))
-        self._open[index] += 1
-        try:
+        with contextlib.ExitStack() as place:
+            self._open[index] += 1
+            place.callback(self._leave, index)
             response = await self._pools[index].handle_async_request(request)
-        except BaseException:
-            self._open[index] -= 1
-            raise
-        if isinstance(response.stream, httpx.AsyncByteStream):
-            response.stream = _Counted(response.stream, self._open, index)
-        return response
+            if isinstance(response.stream, httpx.AsyncByteStream):
+                response.stream = _Counted(response.stream, place.pop_all())
+            return response
+
+    def _leave(self, index: int) -> None:
+        self._open[index] -= 1
 
     async def __aenter__(self) -> SpreadTransport:
         for pool in self._pools:
@@ -68,18 +70,15 @@ class SpreadTransport(httpx.AsyncBaseTransport):
 class _Counted(httpx.AsyncByteStream):
     """An answer's body that gives its place back when it is closed."""
 
-    def __init__(self, body: httpx.AsyncByteStream, open_answers: list[int], index: int) -> None:
-        self._body, self._open, self._index = body, open_answers, index
-        self._is_closed = False
+    def __init__(self, body: httpx.AsyncByteStream, place: contextlib.ExitStack) -> None:
+        self._body, self._place = body, place
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._body:
             yield piece
 
     async def aclose(self) -> None:
-        if not self._is_closed:
-            self._is_closed = True
-            self._open[self._index] -= 1
+        self._place.close()  # a second time does nothing
         await self._body.aclose()
 
 

@@ -44,6 +44,15 @@ async def test_bad_call_fails_alone() -> None:
     assert [str(answer) for answer in answers] == ["0", "1", "2", "three", "4"]
 
 
+async def test_mistake_in_the_program_reaches_every_caller() -> None:
+    async def broken(numbers: Sequence[int]) -> list[int]:
+        raise KeyError(len(numbers))
+
+    call = Gathered(broken, crowd=lambda: 2)
+    answers = await asyncio.gather(call(1), call(2), return_exceptions=True)
+    assert [repr(answer) for answer in answers] == ["KeyError(2)", "KeyError(2)"]
+
+
 async def test_call_alone_is_not_kept_waiting() -> None:
     async def same(numbers: Sequence[int]) -> list[int]:
         return list(numbers)
