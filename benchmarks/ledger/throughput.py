@@ -4,7 +4,8 @@
 Each repeat is ABA: the floor, the ledger, the floor again; printed is the median of the ratios. The
 floor is pgbench, prepared, with two autocommit UPDATEs of one row: no entry, no check, no key.
 Then the time of one pair is taken apart: the same functions called by pgbench (no Python), and the
-floor's two UPDATEs through psycopg (only Python).
+floor's two UPDATEs through psycopg (only Python). Beside it: pairs with the fence (`mark_sent`, a
+third commit), and pairs gathered as a batch's are (fence included, a statement for many).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from benchmarks.ledger.mutants import install
 from benchmarks.ledger.mutations import MUTATIONS
 from deployments.postgres import pgbench_path, running_postgres
 from models.attempt import Bill, Hold, Reserved
+from tasks.adapters.batches.ledger import GatheringLedger
 from tasks.adapters.database import Database, open_database
 from tasks.adapters.ledger import Ledger
 from tasks.adapters.migrations import upgrade_database
@@ -64,7 +66,9 @@ def main() -> None:
         url = server.url("bench")
         upgrade_database(url)
         _prepare(url)
-        print("conns  floor/s  ledger/s  ratio [min-max]  functions  psycopg-floor  with send")
+        print(
+            "conns  floor/s  ledger/s  ratio [min-max]  functions  psycopg-floor  with send  gathered"
+        )
         for connections in options.connections:
             _measure(url, connections, options.seconds, options.repeats)
 
@@ -86,6 +90,7 @@ def _measure(url: str, connections: int, seconds: int, repeats: int) -> None:
         "functions": lambda: _pgbench(url, FUNCTIONS, connections, seconds),
         "psycopg-floor": lambda: _python(url, "floor", connections, seconds),
         "with-send": lambda: _python(url, "ledger-with-send", connections, seconds),
+        "gathered": lambda: _python(url, "gathered", connections, seconds),
     }
     ratios: dict[str, list[float]] = {name: [] for name in variants}
     floors, pairs = [], []
@@ -103,7 +108,7 @@ def _measure(url: str, connections: int, seconds: int, repeats: int) -> None:
         f"{connections:5}  {statistics.median(floors):7.0f}  {statistics.median(pairs):8.0f}"
         f"  {shares['ledger']:5.2f} [{min(ratios['ledger']):.2f}-{max(ratios['ledger']):.2f}]"
         f"  {shares['functions']:9.2f}  {shares['psycopg-floor']:13.2f}"
-        f"  {shares['with-send']:9.2f}",
+        f"  {shares['with-send']:9.2f}  {shares['gathered']:8.2f}",
         flush=True,
     )
 
@@ -145,8 +150,10 @@ def run(what: str, connections: int, seconds: int) -> None:
 
 async def _run(what: str, connections: int, seconds: int) -> float:
     async with open_database(os.environ["BENCH_URL"], pool_max=connections) as database:
-        pair = {"floor": _floor_pair, "ledger": _pair, "ledger-with-send": _pair_with_send}[what]
+        pair = {"floor": _floor_pair, "ledger-with-send": _pair_with_send}.get(what, _pair)
         ledger = Ledger(database)
+        if what == "gathered":
+            ledger = GatheringLedger(database, sent_lease_s=60, crowd=lambda: connections)
         await asyncio.gather(*(pair(database, ledger) for _ in range(connections)))
         began = time.monotonic()
         until = began + seconds

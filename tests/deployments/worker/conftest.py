@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,13 +73,15 @@ class Pool:
     deployments: dict[str, UUID] = field(default_factory=dict)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start_worker(self, *, limit: int = 20, drain_s: float = 20) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, *, limit: int = 20, drain_s: float = 20, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker; without an environment of its own it has no database."""
         settings = self.server.settings.model_copy(update={"prefect_api_url": self.server.api_url})
-        environment = os.environ | client_environment(settings)
-        environment.pop("DATABASE_URL", None)
+        inherited = {name: os.environ[name] for name in os.environ if name != "DATABASE_URL"}
         worker = subprocess.Popen(
             [sys.executable, str(HERE / "run_worker.py"), self.name, str(limit), str(drain_s)],
-            env=environment,
+            env=inherited | client_environment(settings) | dict(environment or {}),
         )
         self.workers.append(worker)
         return worker
