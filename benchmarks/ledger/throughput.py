@@ -67,7 +67,8 @@ def main() -> None:
         upgrade_database(url)
         _prepare(url)
         print(
-            "conns  floor/s  ledger/s  ratio [min-max]  functions  psycopg-floor  with send  gathered"
+            "conns  floor/s  ledger/s  ratio [min-max]  functions  psycopg-floor  with send"
+            "  gathered"
         )
         for connections in options.connections:
             _measure(url, connections, options.seconds, options.repeats)
