@@ -3,16 +3,16 @@
 PostgreSQL parses every CHECK anew for every statement: the two of `model_selections` cost a pair of
 reserve and settle about a tenth of its time on the server. The balances keep theirs.
 
-Revision ID: 0005
-Revises: 0004
+Revision ID: 0006
+Revises: 0005
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
