@@ -3,16 +3,16 @@
 PostgreSQL parses every CHECK anew for every statement: the two of `model_selections` cost a pair of
 reserve and settle about a tenth of its time on the server. The balances keep theirs.
 
-Revision ID: 0006
-Revises: 0005
+Revision ID: 0008
+Revises: 0007
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
