@@ -3,16 +3,16 @@
 PostgreSQL parses every CHECK anew for every statement: the two of `model_selections` cost a pair of
 reserve and settle about a tenth of its time on the server. The balances keep theirs.
 
-Revision ID: 0008
-Revises: 0007
+Revision ID: 0009
+Revises: 0008
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
