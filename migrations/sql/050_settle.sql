@@ -80,7 +80,8 @@ BEGIN
            first_token_ms = p_first_token_ms,
            generation_id = coalesce(p_generation, s.generation_id),
            response = p_response, reconcile_after = NULL,
-           finish_reason = left(p_response ->> 'finish_reason', 50)
+           finish_reason = left(p_response ->> 'finish_reason', 50),
+           checked = coalesce((p_response ->> 'checked')::boolean, false)
      WHERE s.id = p_selection AND s.state IN ('SENT', 'UNKNOWN', 'RELEASED')
  RETURNING CASE WHEN s.late THEN 'late' ELSE 'settled' END, s.overrun_usd, s.budget_ids,
            s.hold_amounts

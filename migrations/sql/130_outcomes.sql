@@ -3,13 +3,14 @@
 -- decision whose last attempt it is, knows better (0.5 and more is right). A call without an answer
 -- stays a failure. teaches: whether it says something about the model, rather than about our
 -- account, the request or a worker that vanished. failed_before: answers of the decision before it
--- that failed their check, two at most.
+-- that failed their check, two at most; of models that are asked at once, none is before another.
+-- told_by_check: nothing but the request's own check says whether the answer was right.
 CREATE FUNCTION ledger.outcomes() RETURNS TABLE (
     id uuid, decision_id uuid, attempt_no integer, created_at timestamptz, hour timestamptz,
     model_id varchar, provider varchar, policy_name varchar, worker_id varchar,
     task_type varchar, complexity varchar, failed_before integer, answered boolean,
     success boolean, teaches boolean, cost_usd numeric, tokens integer, latency_ms integer,
-    error_kind varchar, score numeric
+    error_kind varchar, score numeric, told_by_check boolean
 ) LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT s.id, s.decision_id, s.attempt_no, s.created_at,
            date_trunc('hour', s.created_at, 'UTC'),
@@ -18,7 +19,8 @@ CREATE FUNCTION ledger.outcomes() RETURNS TABLE (
            CASE WHEN s.attempt_no > 1 THEN (
                SELECT least(count(*), 2)::integer FROM model_selections earlier
                 WHERE earlier.decision_id = s.decision_id AND earlier.attempt_no < s.attempt_no
-                  AND earlier.outcome = 'rejected_answer') ELSE 0 END,
+                  AND earlier.outcome = 'rejected_answer'
+                  AND earlier.settled_at <= s.sent_at) ELSE 0 END,
            s.outcome IN ('ok', 'rejected_answer'),
            s.outcome IN ('ok', 'rejected_answer') AND coalesce(
                own.score >= 0.5, whole.score >= 0.5,
@@ -30,7 +32,8 @@ CREATE FUNCTION ledger.outcomes() RETURNS TABLE (
                'lease_expired', 'no_usage'),
            coalesce(s.actual_cost, 0), s.tokens_used, s.response_time_ms, s.error_kind,
            CASE WHEN s.outcome IN ('ok', 'rejected_answer')
-                THEN coalesce(own.score, whole.score) END
+                THEN coalesce(own.score, whole.score) END,
+           s.checked AND coalesce(own.score, whole.score) IS NULL
       FROM model_selections s
       LEFT JOIN decision_feedback own
         ON own.decision_id = s.decision_id AND own.attempt_no = s.attempt_no

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from models.learning.checks import TRUE_CHECK, Check
 from models.learning.derived_priors import LOG_ODDS_AFTER_FAILURES
 from models.learning.difficulty import Count, Held, fitted, pooled_shifts, shifted
 from models.learning.kinds import ANY, Kind
@@ -25,13 +26,19 @@ CHILD_PRIOR_WEIGHT = 20.0  # 15-30 did alike on the recorded outcomes
 COST_PRIOR_WEIGHT = 5.0  # costs differ by kind of work far more than success does
 
 
+CELL_SUMS = (
+    "weight", "successes", "cost_usd", "timed", "latency_ms", "told_weight", "told_successes",
+)  # fmt: skip
+
+
 class Outcomes(NamedTuple):
-    """One outcome, or the sums of several in a row."""
+    """One outcome, or the sums of several in a row; `told` ones are known by their check only."""
 
     successes: float
     cost_usd: float
     latency_ms: float | None = None
     times: int = 1
+    told: bool = False
 
 
 class Belief(NamedTuple):
@@ -57,13 +64,25 @@ class Estimate(NamedTuple):
 
 @dataclass(slots=True)
 class Cell:
-    """Discounted sums of outcomes. `timed` is the weight of those with a known latency."""
+    """Discounted sums of outcomes. `timed` is the weight of those with a known latency.
+
+    `told_weight` and `told_successes` are the part that nothing but a check vouches for.
+    """
 
     weight: float = 0.0
     successes: float = 0.0
     cost_usd: float = 0.0
     timed: float = 0.0
     latency_ms: float = 0.0
+    told_weight: float = 0.0
+    told_successes: float = 0.0
+
+    def right(self, check: Check) -> float:
+        """Return how many successes there were, the errors of their check taken out."""
+        if not self.told_weight:
+            return self.successes
+        known = self.successes - self.told_successes
+        return known + check.successes(self.told_successes, self.told_weight)
 
     def add(self, outcomes: Outcomes, discount: float) -> None:
         """Add outcomes; n of them weigh as the newest n: (1 - discount^n) / (1 - discount)."""
@@ -79,19 +98,29 @@ class Cell:
         if outcomes.latency_ms is not None:
             self.timed += gained
             self.latency_ms += outcomes.latency_ms * share
+        self.told_weight *= kept
+        self.told_successes *= kept
+        if outcomes.told:
+            self.told_weight += gained
+            self.told_successes += outcomes.successes * share
 
     def forget(self, share: float) -> None:
         """Drop a share of what is known; means stay, their weight falls."""
-        for name in ("weight", "successes", "cost_usd", "timed", "latency_ms"):
+        for name in CELL_SUMS:
             setattr(self, name, getattr(self, name) * (1.0 - share))
 
 
 @dataclass(slots=True)
 class Posteriors:
-    """All cells of all models."""
+    """All cells of all models; `check` says how far to trust what only a check vouches for.
+
+    Taken at its word, it would make the cheapest model look best, whose wrong answers are accepted
+    too.
+    """
 
     discount: float = DISCOUNT
     cells: dict[tuple[str, Kind], Cell] = field(default_factory=dict)
+    check: Check = TRUE_CHECK
 
     def record(self, model_id: str, kind: Kind, outcomes: Outcomes) -> None:
         """Count outcomes of a model; none (`times` 0) change nothing."""
@@ -141,7 +170,7 @@ class Posteriors:
     def _counts(self, asked: str) -> list[Count]:
         """Return the first attempts by type; of all work together when no type is asked for."""
         return [
-            Count(name, kind.task_type, cell.weight, cell.successes)
+            Count(name, kind.task_type, cell.weight, cell.right(self.check))
             for (name, kind), cell in self.cells.items()
             if not kind.failed_before
             and kind.complexity == ANY
@@ -158,13 +187,18 @@ class Posteriors:
         """
         cells = {name: self.cells.get((name, level)) for name in means}
         if pooled:
-            seen = {n: (one.weight, one.successes) for n, one in cells.items() if one is not None}
+            seen = {
+                n: (one.weight, one.right(self.check))
+                for n, one in cells.items()
+                if one is not None
+            }
             shifts = pooled_shifts(seen, means)
             means = {name: shifted(mean, shifts[name]) for name, mean in means.items()}
         return {
             name: mean
             if (cell := cells[name]) is None
-            else (mean * CHILD_PRIOR_WEIGHT + cell.successes) / (CHILD_PRIOR_WEIGHT + cell.weight)
+            else (mean * CHILD_PRIOR_WEIGHT + cell.right(self.check))
+            / (CHILD_PRIOR_WEIGHT + cell.weight)
             for name, mean in means.items()
         }
 
@@ -185,8 +219,7 @@ class Posteriors:
         return {
             "discount": self.discount,
             "cells": [
-                [model_id, *kind, cell.weight, cell.successes, cell.cost_usd, cell.timed,
-                 cell.latency_ms]
+                [model_id, *kind, *(getattr(cell, name) for name in CELL_SUMS)]
                 for (model_id, kind), cell in sorted(self.cells.items())
             ],
         }  # fmt: skip

@@ -32,6 +32,8 @@ class LearnedHourRow(SQLModel, table=True):
     cost_usd: float = _sum()
     timed: float = _sum()
     latency_ms: float = _sum()
+    told_weight: float = Field(0.0, sa_column=Column(Double, nullable=False, server_default="0"))
+    told_successes: float = Field(0.0, sa_column=Column(Double, nullable=False, server_default="0"))
 
 
 class LearningProgressRow(SQLModel, table=True):

@@ -155,6 +155,7 @@ class ModelSelectionRow(SQLModel, table=True):
     reconcile_after: datetime | None = instant()
     reconcile_tries: int = whole("0")
     finish_reason: str | None = short_text(50)
+    checked: bool = flag("false")
 
 
 class KeyCheckpointRow(SQLModel, table=True):

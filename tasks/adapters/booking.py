@@ -104,12 +104,13 @@ def bill_of(
         latency_ms=completion.latency_ms,
         first_token_ms=completion.first_token_ms,
         generation_id=completion.generation_id,
-        response=_stored_response(completion),
+        response=_stored_response(order, completion),
     )
 
 
-def _stored_response(completion: Completion) -> dict[str, Any]:
-    return {
+def _stored_response(order: AttemptOrder, completion: Completion) -> dict[str, Any]:
+    checked = {"checked": True} if order.arrival.request.accept is not None else {}
+    return checked | {
         "content": completion.content,
         "message": completion.message,
         "finish_reason": completion.finish_reason,

@@ -31,7 +31,8 @@ async def learn_orders(opened: Runtime, now: datetime | None = None) -> list[Pol
     """
     now = now or datetime.now(UTC)
     policies = [one for one in await read_policies(opened.database) if one.is_active]
-    posteriors = await read_posteriors(opened.database, now)
+    every_check = await read_check(opened.database, None)
+    posteriors = await read_posteriors(opened.database, now, every_check)
     seen = await read_kinds(opened.database, now)
     ids = {entry.model_id for policy in policies for entry in policy.models}
     cards = {card.model_id: card for card in await read_cards(opened.database, sorted(ids))}

@@ -74,7 +74,7 @@ CREATE TEMP TABLE span_outcomes ON COMMIT DROP AS
 SELECT hash_record_extended(ROW(o.model_id, o.provider, o.policy_name, o.task_type, o.complexity,
                                 o.failed_before), 0) AS kind,
        o.hour, o.created_at, o.id, o.latency_ms, o.tokens, o.failed_before, o.answered, o.success,
-       o.teaches, o.cost_usd, o.score, o.error_kind
+       o.teaches, o.cost_usd, o.score, o.error_kind, o.told_by_check
 FROM ledger.outcomes() o
 WHERE o.created_at >= %(since)s AND o.created_at < %(until)s
 """
@@ -149,7 +149,8 @@ WITH counts AS (
         FROM counts c JOIN places p USING (kind) GROUP BY p.level, p.cell, c.hour) AS hours
     WHERE later < %(uses_max)s GROUP BY level, cell
 ), ranked AS (
-    SELECT p.level, p.cell, o.hour, o.success::int AS success, o.cost_usd::float8 AS cost_usd,
+    SELECT p.level, p.cell, o.hour, o.success::int AS success, o.told_by_check AS told,
+           o.cost_usd::float8 AS cost_usd,
            CASE WHEN o.answered THEN o.latency_ms END AS latency_ms,
            row_number() OVER (PARTITION BY p.level, p.cell, o.hour
                               ORDER BY o.created_at DESC, o.id DESC) AS place
@@ -160,15 +161,18 @@ WITH counts AS (
     SELECT level, cell, hour, count(*)::int AS outcomes, sum(share) AS weight,
            sum(share * success) AS successes, sum(share * cost_usd) AS cost_usd,
            coalesce(sum(share) FILTER (WHERE latency_ms IS NOT NULL), 0) AS timed,
-           coalesce(sum(share * latency_ms), 0) AS latency_ms
+           coalesce(sum(share * latency_ms), 0) AS latency_ms,
+           coalesce(sum(share) FILTER (WHERE told), 0) AS told_weight,
+           coalesce(sum(share * success) FILTER (WHERE told), 0) AS told_successes
     FROM (SELECT r.*, power(%(discount)s::float8, least(r.place - 1, %(uses_max)s)::float8) AS share
           FROM ranked r) AS shared
     GROUP BY level, cell, hour
 )
 INSERT INTO learned_hours (model_id, task_type, complexity, failed_before, window_start, outcomes,
-                           weight, successes, cost_usd, timed, latency_ms)
+                           weight, successes, cost_usd, timed, latency_ms, told_weight,
+                           told_successes)
 SELECT n.model_id, n.task_type, n.complexity, n.failed_before, s.hour, s.outcomes, s.weight,
-       s.successes, s.cost_usd, s.timed, s.latency_ms
+       s.successes, s.cost_usd, s.timed, s.latency_ms, s.told_weight, s.told_successes
 FROM summed s
 JOIN (SELECT DISTINCT level, cell, model_id, task_type, complexity, failed_before
       FROM places) AS n USING (level, cell)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from models.learning.checks import TRUE_CHECK, Check
 from models.learning.kinds import Kind
-from models.learning.posteriors import DISCOUNT, Cell, Posteriors
+from models.learning.posteriors import CELL_SUMS, DISCOUNT, Cell, Posteriors
 from tasks.adapters.database import Database
 from tasks.adapters.store.outcomes import USES_MAX
 
@@ -19,7 +20,8 @@ KNOWN = """
 SELECT model_id, task_type, complexity, failed_before,
        sum(weight * kept) AS weight, sum(successes * kept) AS successes,
        sum(cost_usd * kept) AS cost_usd, sum(timed * kept) AS timed,
-       sum(latency_ms * kept) AS latency_ms
+       sum(latency_ms * kept) AS latency_ms, sum(told_weight * kept) AS told_weight,
+       sum(told_successes * kept) AS told_successes
 FROM (
     SELECT h.*, power(%(discount)s::float8, h.later::float8)
                 * power(0.5::float8,
@@ -49,8 +51,13 @@ GROUP BY policy_name, task_type, complexity ORDER BY requests DESC
 """
 
 
-async def read_posteriors(database: Database, now: datetime) -> Posteriors:
-    """Return everything that the recorded outcomes teach, as of an hour."""
+async def read_posteriors(
+    database: Database, now: datetime, check: Check = TRUE_CHECK
+) -> Posteriors:
+    """Return everything that the recorded outcomes teach, as of an hour.
+
+    `check` says how far what only a check vouches for is trusted.
+    """
     values = {
         "now": now,
         "discount": DISCOUNT,
@@ -62,11 +69,11 @@ async def read_posteriors(database: Database, now: datetime) -> Posteriors:
         rows = await (await connection.execute(KNOWN, values)).fetchall()
     cells = {
         (row["model_id"], Kind(row["task_type"], row["complexity"], row["failed_before"])): Cell(
-            row["weight"], row["successes"], row["cost_usd"], row["timed"], row["latency_ms"]
+            *(row[name] for name in CELL_SUMS)
         )
         for row in rows
     }
-    return Posteriors(DISCOUNT, cells)
+    return Posteriors(DISCOUNT, cells, check)
 
 
 async def read_kinds(database: Database, now: datetime) -> dict[str, Sequence[Kind]]:
