@@ -93,23 +93,19 @@ class Learner:
         return self.random.random() < check.accepts(truth)
 
     def _learn(self, name: str, kind: Kind, truth: float, accepted: bool, cost: float) -> None:
-        """Count an outcome: the truth where it is known, else what the check makes of it."""
+        """Count an outcome: the truth where it is known, else what the check says of it."""
         known = self.check in (None, TRUE_CHECK)
         audited = not known and self.random.random() < AUDITED
         if audited:
             self.audits.record(accepted=accepted, right=truth > 0.5)
-        if known or audited:
-            counted = truth
-        else:
-            belief = self.router.beliefs[name]
-            before = self.posteriors.estimate(name, kind, belief).success
-            counted = self.audits.check().truth(before, accepted=accepted)
-        self.posteriors.record(name, kind, Outcomes(counted, cost))
+        told = not known and not audited
+        counted = float(accepted) if told else truth
+        self.posteriors.record(name, kind, Outcomes(counted, cost, told=told))
 
     def _recompute(self, kind: Kind) -> None:
         check = self.check
         if check not in (None, TRUE_CHECK):
-            check = self.audits.check()
+            check = self.posteriors.check = self.audits.check()
         made = reordered(self.router.policy, self.posteriors, self.router.cards, [kind],
                          check=check)  # fmt: skip
         self.moves += len(made.moves)

@@ -34,17 +34,17 @@ class Check(NamedTuple):
         wrong = (1.0 - success) * (self.false_accept if accepted else 1.0 - self.false_accept)
         return right / (right + wrong) if right + wrong > 0.0 else success
 
-    def successes(self, accepted: float, times: float) -> float:
-        """Return how many of so many answers were right, when so many were accepted.
+    def evidence(self, accepted: float, times: float) -> tuple[float, float]:
+        """Return for how many outcomes these count, and how many of them were right.
 
-        80 of 100 accepted with 20 % false accepts and 10 % false rejects: (80 - 20) / 0.7 = 85.7;
-        of 30 accepted 14.3 were right, not 30. Taking the check's word for the truth would make
-        the cheapest model look best. (Rogan and Gladen, Am. J. Epidemiol. 107 (1978), 71-76.)
+        80 of 100 accepted with 20 % false accepts and 10 % false rejects are as good as 70 outcomes
+        of which 80 - 20 = 60 were right, 86 %; of 30 accepted 10 of 70 were right. Taking the
+        check's word for the truth would make the cheapest model look best; a check that cannot tell
+        right from wrong teaches nothing. (The rate is that of Rogan and Gladen, Am. J. Epidemiol.
+        107 (1978), 71-76; the weight keeps the noise of a poor check from counting as evidence.)
         """
-        told = 1.0 - self.false_accept - self.false_reject
-        if told <= 0.0:  # a check that errs so much says nothing
-            return accepted
-        return min(times, max(0.0, (accepted - self.false_accept * times) / told))
+        weight = max(0.0, 1.0 - self.false_accept - self.false_reject) * times
+        return weight, min(weight, max(0.0, accepted - self.false_accept * times))
 
 
 TRUE_CHECK = Check()

@@ -77,12 +77,12 @@ class Cell:
     told_weight: float = 0.0
     told_successes: float = 0.0
 
-    def right(self, check: Check) -> float:
-        """Return how many successes there were, the errors of their check taken out."""
+    def seen(self, check: Check) -> tuple[float, float]:
+        """Return the weight and the successes, the errors of their check taken out."""
         if not self.told_weight:
-            return self.successes
-        known = self.successes - self.told_successes
-        return known + check.successes(self.told_successes, self.told_weight)
+            return self.weight, self.successes
+        weight, right = check.evidence(self.told_successes, self.told_weight)
+        return self.weight - self.told_weight + weight, self.successes - self.told_successes + right
 
     def add(self, outcomes: Outcomes, discount: float) -> None:
         """Add outcomes; n of them weigh as the newest n: (1 - discount^n) / (1 - discount)."""
@@ -170,7 +170,7 @@ class Posteriors:
     def _counts(self, asked: str) -> list[Count]:
         """Return the first attempts by type; of all work together when no type is asked for."""
         return [
-            Count(name, kind.task_type, cell.weight, cell.right(self.check))
+            Count(name, kind.task_type, *cell.seen(self.check))
             for (name, kind), cell in self.cells.items()
             if not kind.failed_before
             and kind.complexity == ANY
@@ -187,20 +187,10 @@ class Posteriors:
         """
         cells = {name: self.cells.get((name, level)) for name in means}
         if pooled:
-            seen = {
-                n: (one.weight, one.right(self.check))
-                for n, one in cells.items()
-                if one is not None
-            }
+            seen = {n: one.seen(self.check) for n, one in cells.items() if one is not None}
             shifts = pooled_shifts(seen, means)
             means = {name: shifted(mean, shifts[name]) for name, mean in means.items()}
-        return {
-            name: mean
-            if (cell := cells[name]) is None
-            else (mean * CHILD_PRIOR_WEIGHT + cell.right(self.check))
-            / (CHILD_PRIOR_WEIGHT + cell.weight)
-            for name, mean in means.items()
-        }
+        return {name: _blend(mean, cells[name], self.check) for name, mean in means.items()}
 
     def _estimate(self, model_id: str, kind: Kind, success: float, belief: Belief) -> Estimate:
         cost, latency = belief.cost_usd, belief.latency_ms
@@ -244,6 +234,13 @@ def posteriors_of(
     for model_id, kind, outcomes in rows:
         made.record(model_id, kind, outcomes)
     return made
+
+
+def _blend(mean: float, cell: Cell | None, check: Check) -> float:
+    if cell is None:
+        return mean
+    weight, successes = cell.seen(check)
+    return (mean * CHILD_PRIOR_WEIGHT + successes) / (CHILD_PRIOR_WEIGHT + weight)
 
 
 def _blended(latency: float | None, cell: Cell) -> float | None:

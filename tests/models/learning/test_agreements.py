@@ -50,14 +50,14 @@ def test_agreement_without_a_word_on_its_truth_counts_for_the_share_only():
 
 
 @pytest.mark.parametrize(
-    ("check", "accepted", "successes"),
+    ("check", "accepted", "weight", "right"),
     [
-        (Check(), 80, 80),
-        (Check(0.2, 0.1), 80, 60 / 0.7),  # (80 - 20) / 0.7
-        (Check(0.2, 0.1), 10, 0),  # fewer than wrong answers alone would bring
-        (Check(0.8, 0.05), 100, 100),
-        (Check(0.6, 0.5), 70, 70),  # it says nothing
+        (Check(), 80, 100, 80),
+        (Check(0.2, 0.1), 80, 70, 60),  # 80 - 0.2 * 100 of 100 * 0.7
+        (Check(0.2, 0.1), 10, 70, 0),  # fewer than wrong answers alone would bring
+        (Check(0.8, 0.05), 98, 15, 15),
+        (Check(0.6, 0.5), 70, 0, 0),  # it cannot tell right from wrong
     ],
 )
-def test_successes_are_what_the_check_says_without_its_errors(check, accepted, successes):
-    assert check.successes(accepted, 100) == pytest.approx(successes)
+def test_outcomes_count_as_far_as_their_check_can_tell(check, accepted, weight, right):
+    assert check.evidence(accepted, 100) == pytest.approx((weight, right))
