@@ -18,9 +18,11 @@ from models.policy import parse_policy
 from models.request import RoutingRequest
 from models.result import Outcome, Status
 from tasks.adapters.decisions import explained_decision
+from tasks.adapters.learning import learn_orders
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.store.check_audits import read_agreements, read_audits, read_check
 from tasks.adapters.store.feedback import save_feedback
+from tasks.adapters.store.outcomes import recompute
 from tasks.adapters.store.policies import apply_policies
 from tests.bench import Bench, Collected
 from tests.sums import (
@@ -298,3 +300,20 @@ async def test_agreements_of_a_pair_are_counted_and_scored(bench, right):
     await score(bench, agreed[1].decision_id, "0", attempt=1)
     seen = await read_agreements(bench.runtime.database, "sums")
     assert seen == {(CHEAP, MIDDLE): Agreement(1, 1, disagreed=1, agreed_unknown=1)}
+
+
+async def test_feedback_that_accepted_answers_were_wrong_changes_the_chain(bench, right):
+    right[CHEAP] = 1.0  # what its check cannot see is that the answers are wrong all the same
+    await set_policy(bench, success_value_usd="0.1")
+    results = [await ask(bench, accept=IS_42) for _ in range(16)]
+    first = results[0].attempts[0].model
+    for result in results:
+        await score(bench, result.decision_id, "0")
+    await recompute(bench.runtime.database)
+    (learning,) = [one for one in await learn_orders(bench.runtime) if one.name == "sums"]
+    # (1 + 16) / (20 + 16)
+    check = await read_check(bench.runtime.database, "sums")
+    assert check.false_accept == pytest.approx(17 / 36)
+    assert any(move.startswith("checked requests, learned for sums") for move in learning.moves)
+    again = await ask(bench, accept=IS_42)
+    assert again.attempts[0].model != first
