@@ -21,6 +21,7 @@ from models.backtest.direct import DirectModel
 from models.backtest.past import Past
 
 LEVEL = 0.9
+PSEUDO = 4.0  # outcomes added to the spread, as Agresti and Coull add them to a proportion
 CERTAIN = 1.0
 
 
@@ -60,6 +61,7 @@ class QualitySums:
     weights: list[float] = field(default_factory=list)
     unanswered: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     implied: float = 0.0
+    implied_squares: float = 0.0
 
     def add(
         self, past: Past, way: Sequence[str], direct: DirectModel, *, asks_two: bool = False
@@ -76,7 +78,9 @@ class QualitySums:
             weight = 1.0 / past.propensity
             self.weights.append(weight)
             expected = direct.way(past.fold, past.kind, way)
-            self.implied += weight * weight * expected * (1.0 - expected)
+            variance = weight * weight * expected * (1.0 - expected)
+            self.implied += variance
+            self.implied_squares += variance * variance
         elif stop == 0 and self._could_have(past, way[0]):
             stop = None
         self.values.append(value)
@@ -98,11 +102,12 @@ class QualitySums:
         squares = sum(weight * weight for weight in self.weights)
         effective = sum(self.weights) ** 2 / squares if squares else 0.0
         implied = self.implied / total / total
+        freedom = self.implied**2 / self.implied_squares if self.implied_squares else inf
         alone = sum(cell[0] for cell in self.unanswered.values()) / total
         return Quality(
             recorded=sum(self.recorded) / total,
-            estimate=_interval(self.values, implied, doubt, effective, (0.0, 1.0)),
-            change=_interval(changes, 0.0, doubt, effective, (-1.0, 1.0)),
+            estimate=_interval(self.values, implied, doubt, freedom, (0.0, 1.0)),
+            change=_interval(changes, 0.0, doubt, freedom, (-1.0, 1.0)),
             effective_sample=effective,
             answered_share=1.0 - alone,
             model_based_share=alone,
@@ -157,7 +162,7 @@ def _interval(
     values: Sequence[float],
     implied: float,
     doubt: float,
-    effective: float,
+    freedom: float,
     bounds: tuple[float, float],
 ) -> Interval:
     """Return the mean with its interval.
@@ -168,17 +173,16 @@ def _interval(
     total, (least, most) = len(values), bounds
     mean = sum(values) / total
     spread = sum((value - mean) ** 2 for value in values) / max(1, total - 1) / total
-    half = _quantile(effective) * sqrt(max(spread, implied) + doubt)
+    half = _quantile(freedom) * sqrt(max(spread, implied) * (1.0 + PSEUDO / freedom) + doubt)
     bounded = [min(most, max(least, bound)) for bound in (mean, mean - half, mean + half)]
     return Interval(value=bounded[0], low=bounded[1], high=bounded[2])
 
 
-def _quantile(effective: float) -> float:
+def _quantile(freedom: float) -> float:
     """Return Student's quantile for the interval, by the expansion of Fisher and Cornish.
 
-    Few outcomes behind large weights make the normal interval too narrow. 10 degrees of freedom:
-    1.81 instead of 1.64.
+    Few outcomes behind large weights make the normal interval too narrow: the degrees of freedom
+    are Satterthwaite's, of the variances that the weights imply. 10 of them: 1.81 instead of 1.64.
     """
-    z = NormalDist().inv_cdf((1.0 + LEVEL) / 2.0)
-    freedom = max(2.0, effective - 1.0) if effective else inf
+    z, freedom = NormalDist().inv_cdf((1.0 + LEVEL) / 2.0), max(2.0, freedom - 1.0)
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

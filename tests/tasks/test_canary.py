@@ -15,6 +15,7 @@ from tasks.adapters.store.canaries import end_canary, start_canary
 from tasks.adapters.store.decisions import read_decision
 from tasks.adapters.store.policies import apply_policies, read_policy
 from tests.bench import Bench
+from tests.tasks.canary_rows import recorded
 
 pytestmark = pytest.mark.anyio
 ENOUGH = 60
@@ -29,30 +30,6 @@ async def begun(bench: Bench, share: float = 0.5, **changes: Any) -> Policy:
     policy = await changed(bench, **changes or {"max_tokens": 77})
     await start_canary(bench.runtime.database, policy, share, "test")
     return policy
-
-
-async def recorded(bench: Bench, version: int, right: int, wrong: int, usd: str = "0.01") -> None:
-    """Decisions of a version as the ledger would have left them, for evidence by the dozen."""
-    await bench.runtime.database.execute(
-        """
-        WITH made AS (
-            INSERT INTO routing_decisions
-                (id, request_hash, policy_name, policy_version, status, trace)
-            SELECT gen_random_uuid(), 'h', 'code', %(version)s,
-                   CASE WHEN n <= %(right)s THEN 'completed' ELSE 'failed' END, 'ledger'
-            FROM generate_series(1, %(right)s + %(wrong)s) AS n RETURNING id, status
-        )
-        INSERT INTO model_selections
-            (decision_id, attempt_no, idempotency_key, request_hash, state, owner, token,
-             lease_expires_at, budget_ids, hold_amounts, selected_model, estimated_cost,
-             actual_cost, success, outcome, settled_at)
-        SELECT id, 1, id || '/1', 'h', 'SETTLED', 'test', gen_random_uuid(), now(), '{}', '{}',
-               'm/x', %(usd)s, %(usd)s, status = 'completed',
-               CASE status WHEN 'completed' THEN 'ok' ELSE 'failed' END, now()
-        FROM made
-        """,
-        {"version": version, "right": right, "wrong": wrong, "usd": usd},
-    )
 
 
 async def test_share_of_requests_meets_the_canary_says_so_and_replays(bench: Bench):
@@ -117,8 +94,8 @@ async def test_persons_new_version_ends_the_trial(bench: Bench):
 async def test_regression_is_rolled_back_with_an_alert(bench: Bench):
     await begun(bench)
     started = (await canary_evidence(bench.runtime.database))[0].canary.started_at
-    await recorded(bench, version=1, right=ENOUGH, wrong=0)
-    await recorded(bench, version=2, right=10, wrong=ENOUGH)
+    await recorded(bench.runtime, version=1, right=ENOUGH, wrong=0)
+    await recorded(bench.runtime, version=2, right=10, wrong=ENOUGH)
     (found,) = await judge_canaries(bench.runtime)
     assert found.canary.status == "rolled_back"
     assert (await read_policy(bench.runtime.database, "code")).version == 1
@@ -135,8 +112,8 @@ async def test_regression_is_rolled_back_with_an_alert(bench: Bench):
 
 async def test_dearer_version_is_rolled_back(bench: Bench):
     await begun(bench)
-    await recorded(bench, version=1, right=ENOUGH, wrong=0)
-    await recorded(bench, version=2, right=ENOUGH, wrong=0, usd="0.02")
+    await recorded(bench.runtime, version=1, right=ENOUGH, wrong=0)
+    await recorded(bench.runtime, version=2, right=ENOUGH, wrong=0, usd="0.02")
     (found,) = await judge_canaries(bench.runtime)
     assert found.canary.status == "rolled_back"
     assert "costs more" in str(found.canary.end_reason)
@@ -144,8 +121,8 @@ async def test_dearer_version_is_rolled_back(bench: Bench):
 
 async def test_enough_good_evidence_promotes(bench: Bench):
     await begun(bench)
-    await recorded(bench, version=1, right=2000, wrong=40)
-    await recorded(bench, version=2, right=500, wrong=5)
+    await recorded(bench.runtime, version=1, right=2000, wrong=40)
+    await recorded(bench.runtime, version=2, right=500, wrong=5)
     (found,) = await judge_canaries(bench.runtime)
     assert found.canary.status == "promoted"
     assert (await read_policy(bench.runtime.database, "code")).max_tokens == 77
@@ -153,7 +130,7 @@ async def test_enough_good_evidence_promotes(bench: Bench):
 
 async def test_little_evidence_changes_nothing(bench: Bench):
     await begun(bench)
-    await recorded(bench, version=2, right=5, wrong=0)
+    await recorded(bench.runtime, version=2, right=5, wrong=0)
     (found,) = await judge_canaries(bench.runtime)
     assert found.canary.status == "running"
     assert "30 of each are needed" in found.verdict.reason
