@@ -32,6 +32,7 @@ class Course:
     resume_after: datetime | None = None
     rest_s: float | None = None
     compared: Compared | None = None
+    hedged: bool = False
 
     def left_s(self) -> float:
         """Return how long the attempts may still take."""
@@ -48,7 +49,8 @@ class Course:
         if spare and completion is None:
             return self._unconfirmed(plan, spare)
         aside = () if completion is None else _differing(spare, completion)
-        made = Ending(plan, status, completion, tuple(self.reasons), set_aside=aside)
+        reasons = tuple(self.reasons)
+        made = Ending(plan, status, completion, reasons, set_aside=aside, hedged=self.hedged)
         if status is not Status.PARKED:
             return made
         return replace(made, resume_after=self.resume_after, rest_s=self.rest_s)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from flows.agreement import ask_two
 from flows.course import Course, begun
+from flows.hedging import ask
 from models.attempt import Candidate
 from models.decision import Arrival, AttemptOrder, Caller, Ending
 from models.errors import BudgetExceeded, NoBudget, UpstreamFailed
@@ -61,13 +63,14 @@ async def make_attempts(arrival: Arrival, snapshot: Snapshot, plan: Plan, steps:
 async def _ask_in_turn(
     arrival: Arrival, snapshot: Snapshot, plan: Plan, course: Course, steps: Steps
 ) -> Ending:
+    another = partial(_next_order, arrival, snapshot, plan, course)
     while course.waiting:
         if course.left_s() <= 0:
             course.reasons.append(course.end_reason)
             return course.ending(plan, Status.FAILED)
-        order = _next_order(arrival, snapshot, plan, course, course.waiting[0])
+        order = another(course.waiting[0])
         try:
-            completion = await steps.execute_request(order)
+            completion = await ask(order, snapshot, course, steps, another)
         except (BudgetExceeded, NoBudget) as refusal:
             course.reasons.append(f"{order.candidate.model_id}: {refusal}")
             course.status = _without_money(snapshot)
@@ -75,8 +78,8 @@ async def _ask_in_turn(
                 course.resume_after = money_back_at(snapshot.budgets, refusal.blocking)
             course.waiting.popleft()
         except UpstreamFailed as failure:
-            course.reasons.append(f"{order.candidate.model_id}: {failure}")
-            status = await _after_failure(failure, order, snapshot, course)
+            course.reasons.append(f"{course.waiting[0].model_id}: {failure}")
+            status = await _after_failure(failure, snapshot, course)
             if status is not None:
                 return course.ending(plan, status)
         else:
@@ -95,10 +98,10 @@ async def _ask_first_two(
 
 
 async def _after_failure(
-    failure: UpstreamFailed, order: AttemptOrder, snapshot: Snapshot, course: Course
+    failure: UpstreamFailed, snapshot: Snapshot, course: Course
 ) -> Status | None:
     """Make the next move of the failure table; return the status that ends the course, or None."""
-    model_id = order.candidate.model_id
+    model_id = course.waiting[0].model_id
     step = next_move(failure, waited=model_id in course.waited_for, left_s=course.left_s())
     match step.move:
         case Move.WAIT:

@@ -102,6 +102,7 @@ class Ending:
     `set_aside` the attempts whose paid answers are not used because they differ from another.
     `reused_from` is the decision that paid for the answer, where this one did not;
     `is_unconfirmed` an answer that no check and no other model agreed with.
+    `hedged` says that a second model was asked because the first was slow.
     """
 
     plan: Plan | None
@@ -114,3 +115,4 @@ class Ending:
     set_aside: tuple[int, ...] = ()
     reused_from: UUID | None = None
     is_unconfirmed: bool = False
+    hedged: bool = False

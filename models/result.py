@@ -82,6 +82,7 @@ class RoutingResult(BaseModel):
     completion_tokens: int = 0
     latency_ms: int = 0
     cached: bool = False
+    hedged: bool = Field(False, description="A second model was asked because the first was slow")
     simulated: bool = False
     attempts: list[AttemptResult] = Field(default_factory=list)
     reasons: list[str] = Field(default_factory=list)

@@ -44,6 +44,7 @@ def result_of(
         latency_ms=_latency_ms(arrival, now),
         cached=ending.reused_from is not None,
         simulated=simulated,
+        hedged=ending.hedged,
         attempts=list(attempts),
         reasons=_reasons(arrival, ending),
         flow_run_id=arrival.caller.flow_run_id,

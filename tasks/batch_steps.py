@@ -24,6 +24,7 @@ async def route_lines(chunk: Chunk, sentence: Sentence) -> int:
             decide=deciding(line.arrive, line.look, line.choose),
             execute_request=line.execute,
             record_outcome=line.record,
+            may_hedge=False,
         )
         return await sentence(line.arrival.request, line.arrival.caller, steps)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Cancelled
 
 from models.completion import Completion
 from models.decision import AttemptOrder
+from models.errors import LostRace
 from tasks.steps import PLAIN_STEPS
 
 
@@ -19,5 +21,11 @@ from tasks.steps import PLAIN_STEPS
     persist_result=False,
 )
 async def execute_request(order: AttemptOrder) -> Completion:
-    """Ask the order's model; `tasks.adapters.attempts` says what can go wrong."""
-    return await PLAIN_STEPS.execute_request(order)
+    """Ask the order's model; `tasks.adapters.attempts` says what can go wrong.
+
+    One that lost its race ends Cancelled, and nobody reads what it returns.
+    """
+    try:
+        return await PLAIN_STEPS.execute_request(order)
+    except LostRace as lost:
+        return Cancelled(message=str(lost))  # type: ignore[return-value]  # what Prefect shows

@@ -17,12 +17,15 @@ from models.snapshot import Snapshot
 from tasks.adapters import attempts, decisions
 from tasks.adapters.answers import Find, Found, find_answer, sharing
 from tasks.adapters.decisions import finished_result, stored_request
+from tasks.adapters.race import Contestant, Race
 from tasks.adapters.runtime import process_owner, shared_runtime
 from tasks.adapters.waiting_runs import answer_by_form, note_suspension
 
 __all__ = [
     "PLAIN_STEPS",
+    "Contestant",
     "Found",
+    "Race",
     "Steps",
     "answer_by_form",
     "deciding",
@@ -41,12 +44,14 @@ class Steps:
 
     `decide` brings the stored result of a request that is known. `find_answer` is a fourth, for
     policies with a cache only.
+    `may_hedge` is false where nobody waits for a single answer.
     """
 
     decide: Callable[[RoutingRequest, Caller], Awaitable[Chosen | RoutingResult]]
     execute_request: Callable[[AttemptOrder], Awaitable[Completion]]
     record_outcome: Callable[[Arrival, Ending], Awaitable[RoutingResult]]
     find_answer: Find = find_answer
+    may_hedge: bool = True
 
 
 def deciding(

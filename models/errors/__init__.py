@@ -28,6 +28,7 @@ SwitchyardError
     ├── RequestRejected         stop: no model will take this request
     ├── AccessDenied            stop: key, permission or moderation
     ├── OutcomeUnknown          may be billed: hold kept, the next model
+    ├── LostRace                another model answered first: may be billed, hold kept
     ├── BadAnswer               answered without a usable answer: settled if usage is known
     └── AnswerRejected          a paid answer failed its checks: the next in the plan
 
@@ -68,6 +69,7 @@ from models.errors.upstream import (
     Busy,
     HoldFate,
     InFlightLimited,
+    LostRace,
     ModelUnsuitable,
     NeverSent,
     NextStep,
@@ -97,6 +99,7 @@ __all__ = [
     "InvalidConfiguration",
     "InvalidPolicy",
     "InvalidRequest",
+    "LostRace",
     "ModelUnsuitable",
     "NeverSent",
     "NextStep",

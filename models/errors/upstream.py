@@ -139,6 +139,12 @@ class OutcomeUnknown(UpstreamFailed):
     hold, next_step, kind = HoldFate.UNKNOWN, NextStep.NEXT_MODEL, "unknown"
 
 
+class LostRace(UpstreamFailed):
+    """Cancelled because another model answered first; perhaps billed, its bill comes later."""
+
+    hold, next_step, kind = HoldFate.UNKNOWN, NextStep.NEXT_MODEL, "cancelled"
+
+
 class BadAnswer(UpstreamFailed):
     """200 with an error inside, finish_reason error, or an empty answer.
 

@@ -18,6 +18,7 @@ from pydantic import (
 
 from models.money import ZERO_USD
 from models.policy.caching import AnswerCache
+from models.policy.hedge import Hedge
 from models.policy.learned import EscalationCheck, LearnedOrder, learned_order
 from models.policy.levels import Complexity
 from models.ratio import Ratio
@@ -101,6 +102,7 @@ class Policy(BaseModel):
     limit_wait_s: float = Field(
         60.0, ge=0, le=3600, allow_inf_nan=False, description="Longest wait under a rate limit"
     )
+    hedge: Hedge | None = Field(None, description="Ask a second model when the first is slow")
     on_exhausted: OnExhausted = OnExhausted.DOWNGRADE
     approval_above_usd: Usd | None = None
     store_prompts: bool = False

@@ -15,6 +15,7 @@ from models.errors import BudgetExceeded, NeverSent, NoBudget, OutcomeUnknown, U
 from tasks.adapters.alerts import after_failure
 from tasks.adapters.booking import Holding, book_answer, book_failure, book_interruption, finish
 from tasks.adapters.openrouter import ChatCall
+from tasks.adapters.race import Nobody, current_contestant, raise_as_lost
 from tasks.adapters.resume import await_other_owner
 from tasks.adapters.runtime import Runtime, runtime
 from tasks.adapters.sink import Sink, current_sink
@@ -121,6 +122,8 @@ async def _send(opened: Runtime, order: AttemptOrder, holding: Holding) -> Compl
 
 async def ask(opened: Runtime, order: AttemptOrder, holding: Holding, *, book: Book) -> Completion:
     """Send an attempt whose hold is marked sent, and book how it ends; `book` takes an answer."""
+    if (contestant := current_contestant()) is not None:
+        contestant.sent.set()
     try:
         completion = await _call(opened, order, holding)
     except UpstreamFailed as failure:
@@ -130,6 +133,7 @@ async def ask(opened: Runtime, order: AttemptOrder, holding: Holding, *, book: B
         raise
     except BaseException as interruption:  # cancelled or killed: the money must not be left open
         await finish(book_interruption(opened, holding, interruption))
+        raise_as_lost(interruption)
         raise
     return await book(opened, order, holding, completion)
 
@@ -137,6 +141,8 @@ async def ask(opened: Runtime, order: AttemptOrder, holding: Holding, *, book: B
 async def _call(opened: Runtime, order: AttemptOrder, holding: Holding) -> Completion:
     call = _chat_call(order)
     sink = None if order.is_provisional else current_sink()  # nothing is seen before it is accepted
+    if sink is None and current_contestant() is not None:
+        sink = Nobody()
     async with _noting(opened, holding) as note:
         if sink is None:
             return await opened.upstream.complete(call, deadline_s=order.timeout_s, on_headers=note)

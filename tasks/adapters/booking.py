@@ -12,11 +12,12 @@ from uuid import UUID
 from models.attempt import Bill
 from models.completion import Completion, Usage
 from models.decision import AttemptOrder
-from models.errors import AnswerRejected, HoldFate, UpstreamFailed
+from models.errors import AnswerRejected, HoldFate, LostRace, UpstreamFailed
 from models.pricing import cost_usd
 from models.result import Outcome
 from models.tokens import image_count
 from tasks.adapters.alerts import after_settlement
+from tasks.adapters.race import LOST, claims_victory, has_lost
 from tasks.adapters.runtime import Runtime
 
 T = TypeVar("T")
@@ -33,12 +34,19 @@ class Holding:
 async def book_answer(
     opened: Runtime, order: AttemptOrder, holding: Holding, completion: Completion
 ) -> Completion:
-    """Settle an answer and return it; raises AnswerRejected when it fails its checks."""
+    """Settle an answer and return it.
+
+    Raises AnswerRejected when it fails its checks, LostRace when another model was faster.
+    """
     problem = None
     if order.arrival.request.accept is not None:
         from models.answer_checks import check_answer  # jsonschema: 0.1 s that few requests need
 
         problem = check_answer(order.arrival.request.accept, completion.content)
+    if problem is None and not claims_victory():
+        late = (Outcome.CANCELLED, LOST, LostRace.kind)
+        await _settle_or_keep(opened, order, holding, completion, *late)
+        raise LostRace(LOST, completion=completion)
     outcome = Outcome.OK if problem is None else Outcome.REJECTED_ANSWER
     await _settle_or_keep(opened, order, holding, completion, outcome, problem)
     if problem is not None:
@@ -162,10 +170,16 @@ async def book_interruption(opened: Runtime, holding: Holding, interruption: Bas
     await opened.ledger.mark_unknown(
         holding.selection_id,
         holding.token,
-        error="cancelled by the caller" if cancelled else type(interruption).__name__,
+        error=_why(cancelled=cancelled) or type(interruption).__name__,
         error_kind="cancelled" if cancelled else "interrupted",
         generation_id=None,
     )
+
+
+def _why(*, cancelled: bool) -> str | None:
+    if not cancelled:
+        return None
+    return LOST if has_lost() else "cancelled by the caller"
 
 
 async def finish(booking: Awaitable[T]) -> T:

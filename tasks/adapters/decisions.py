@@ -12,7 +12,7 @@ from models.attempt import AttemptRow, AttemptState
 from models.canary import with_canary
 from models.classification import classify
 from models.decision import Arrival, Caller, Ending
-from models.errors import IdempotencyConflict, InvalidRequest, NotFound
+from models.errors import IdempotencyConflict, InvalidRequest, LostRace, NotFound
 from models.explained import explanation_parts
 from models.plan import Plan, plan_from_document
 from models.policy import Policy, policy_for
@@ -221,6 +221,8 @@ def attempt_result(row: AttemptRow) -> AttemptResult:
     """Return what a caller is told of one attempt's row."""
     unknown = row.state in (AttemptState.UNKNOWN, AttemptState.SENT, AttemptState.RESERVED)
     outcome = Outcome(row.outcome) if row.outcome in set(Outcome) else Outcome.UNKNOWN
+    if row.error_kind == LostRace.kind:  # its row says whether its bill is known
+        outcome = Outcome.CANCELLED
     return AttemptResult(
         model=row.model_id,
         outcome=outcome,

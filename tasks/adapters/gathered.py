@@ -35,6 +35,7 @@ from tasks.adapters.booking import Holding, bill_of, book_answer, finish
 from tasks.adapters.fresh import FreshReads
 from tasks.adapters.ledger.gathered import Sent
 from tasks.adapters.ledger.rows import json_document
+from tasks.adapters.race import current_contestant
 from tasks.adapters.resume import await_other_owner
 from tasks.adapters.runtime import Runtime, runtime
 from tasks.adapters.snapshots import read_snapshot
@@ -126,7 +127,7 @@ class GatheredSteps:
     ) -> Completion:
         """Keep the bill for the commit of the result, where both are certain by now."""
         checked = order.is_provisional or order.arrival.request.accept is not None
-        if completion.usage is None or checked:
+        if completion.usage is None or checked or current_contestant() is not None:
             return await book_answer(opened, order, holding, completion)
         bill = bill_of(order, completion, completion.usage, Outcome.OK)
         self._unbooked = Unbooked(order, holding, bill)
