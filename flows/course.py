@@ -13,7 +13,7 @@ from models.attempt import Candidate
 from models.completion import Completion
 from models.decision import Answered, Arrival, Ending
 from models.plan import Plan
-from models.result import Status
+from models.result import Hedged, Status
 from models.snapshot import Snapshot
 
 
@@ -32,7 +32,7 @@ class Course:
     resume_after: datetime | None = None
     rest_s: float | None = None
     compared: Compared | None = None
-    hedged: bool = False
+    hedged: Hedged | None = None
 
     def left_s(self) -> float:
         """Return how long the attempts may still take."""

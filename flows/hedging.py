@@ -66,11 +66,12 @@ def _draw_conclusions(
     if _has_no_hold(second):
         course.reasons.append(f"no hedge by {names[1]}: {second.failure}")
         return
-    course.hedged = True
     if winner is first:
+        course.hedged = "first"
         course.reasons.append(_ended(names[0], names[1], second))
         return
     course.waiting.popleft()
+    course.hedged = "second" if winner is second else "neither"
     if winner is second:
         course.reasons.append(_ended(names[1], names[0], first))
     else:

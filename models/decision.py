@@ -13,7 +13,7 @@ from models.completion import Completion
 from models.plan import Plan
 from models.policy import Policy
 from models.request import RoutingRequest, Trace
-from models.result import RoutingResult, Status
+from models.result import Hedged, RoutingResult, Status
 from models.snapshot import Snapshot
 from models.waiting import Approval
 
@@ -102,7 +102,7 @@ class Ending:
     `set_aside` the attempts whose paid answers are not used because they differ from another.
     `reused_from` is the decision that paid for the answer, where this one did not;
     `is_unconfirmed` an answer that no check and no other model agreed with.
-    `hedged` says that a second model was asked because the first was slow.
+    `hedged` says who won when a second model joined because the first was slow.
     """
 
     plan: Plan | None
@@ -115,4 +115,4 @@ class Ending:
     set_aside: tuple[int, ...] = ()
     reused_from: UUID | None = None
     is_unconfirmed: bool = False
-    hedged: bool = False
+    hedged: Hedged | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,6 +40,9 @@ class Outcome(StrEnum):
     REJECTED_ANSWER = "rejected_answer"
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
+
+
+Hedged = Literal["first", "second", "neither"]
 
 
 class AttemptResult(BaseModel):
@@ -82,7 +85,9 @@ class RoutingResult(BaseModel):
     completion_tokens: int = 0
     latency_ms: int = 0
     cached: bool = False
-    hedged: bool = Field(False, description="A second model was asked because the first was slow")
+    hedged: Hedged | None = Field(
+        None, description="Who won when a second model joined because the first was slow"
+    )
     simulated: bool = False
     attempts: list[AttemptResult] = Field(default_factory=list)
     reasons: list[str] = Field(default_factory=list)

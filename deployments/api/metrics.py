@@ -39,6 +39,12 @@ class Metrics:
         self._attempts = Counter(
             "switchyard_attempts", "Their attempts.", ("model", "outcome"), registry=self.registry
         )
+        self._hedges = Counter(
+            "switchyard_hedges",
+            "Decisions whose slow first model a second one joined, by who won.",
+            ("policy", "winner"),
+            registry=self.registry,
+        )
         names = ("budget", "part")
         self._budgets = Gauge(
             "switchyard_budget_usd", "Budgets of now.", names, registry=self.registry
@@ -59,6 +65,8 @@ class Metrics:
     def note_result(self, result: RoutingResult, trace: str) -> None:
         """Count one decision that ended."""
         self._decisions.labels(result.status.value, result.policy, trace).inc()
+        if result.hedged is not None:
+            self._hedges.labels(result.policy, result.hedged).inc()
         for attempt in result.attempts:
             self._attempts.labels(attempt.model, attempt.outcome.value).inc()
             if attempt.cost_usd is not None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from deployments.simulator import Fault, FaultMatch, FaultRule
+
 
 def test_limit_is_set_listed_counted_and_removed(client):
     put = client.put("/api/routing/limits", json={"model": "openai/gpt-4o", "requests": 60})
@@ -27,3 +29,19 @@ def test_wrong_limit_is_refused_with_its_problem(client, body):
     answer = client.put("/api/routing/limits", json=body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_hedged_decisions_are_counted_by_who_won(client, simulator):
+    (policy,) = [
+        p for p in client.get("/api/routing/policies").json()["items"] if p["name"] == "ops"
+    ]
+    policy.pop("version")
+    hedged = policy | {"hedge": {"after": 50}}
+    assert client.post("/api/routing/policies", json=hedged).status_code == 200
+    first = min(policy["models"], key=lambda model: model["priority"])["model"]
+    match = FaultMatch(model=first)
+    simulator.add_fault(FaultRule(fault=Fault.SLOW_DRIP, match=match, seconds=30, times=1))
+    result = client.post("/api/routing/tasks", json={"prompt": "Up?", "policy": "ops"}).json()
+    assert (result["hedged"], result["attempts"][0]["outcome"]) == ("second", "cancelled")
+    metrics = client.get("/metrics").text
+    assert 'switchyard_hedges_total{policy="ops",winner="second"} 1.0' in metrics

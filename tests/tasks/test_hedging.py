@@ -68,7 +68,7 @@ async def test_second_model_answers_when_the_first_is_slow_and_both_are_paid_rig
     await set_hedge(bench)
     slow(bench, FIRST, 20)
     result = await bench.route()
-    assert (result.status, result.model, result.hedged) == ("completed", SECOND, True)
+    assert (result.status, result.model, result.hedged) == ("completed", SECOND, "second")
     assert outcomes(result) == [(FIRST, "cancelled"), (SECOND, "ok")]
     assert result.latency_ms < 15_000
     assert result.reasons[-2:] == [
@@ -90,7 +90,7 @@ async def test_second_model_answers_when_the_first_is_slow_and_both_are_paid_rig
 async def test_quick_first_model_is_not_hedged(bench):
     await set_hedge(bench, 20_000)
     result = await bench.route()
-    assert (outcomes(result), result.hedged) == ([(FIRST, "ok")], False)
+    assert (outcomes(result), result.hedged) == ([(FIRST, "ok")], None)
     assert bench.asked == 1
     assert await bench.balance() == (bench.true_spend, 0)
 
@@ -101,7 +101,7 @@ async def test_first_model_wins_when_the_second_is_slower_still(bench):
     slow(bench, SECOND, 30)
     result = await bench.route()
     assert outcomes(result) == [(FIRST, "ok"), (SECOND, "cancelled")]
-    assert (result.model, result.hedged) == (FIRST, True)
+    assert (result.model, result.hedged) == (FIRST, "first")
     await reconcile(bench)
     assert await bench.balance() == (bench.true_spend, 0)
 
@@ -112,7 +112,7 @@ async def test_first_model_goes_on_alone_without_money_for_a_second_hold(bench):
     slow(bench, FIRST, 1)
     cap = first.attempts[0].estimated_cost_usd * 3 / 2
     result = await bench.route("Another bug.", max_cost_usd=str(cap))
-    assert (outcomes(result), result.hedged) == ([(FIRST, "ok")], False)
+    assert (outcomes(result), result.hedged) == ([(FIRST, "ok")], None)
     assert result.reasons[-1].startswith(f"no hedge by {SECOND}: needs $")
     assert await bench.balance() == (bench.true_spend, 0)
 
@@ -132,6 +132,7 @@ async def test_third_model_is_asked_when_both_fail(bench):
     result = await bench.route()
     assert outcomes(result) == [(FIRST, "unknown"), (SECOND, "unknown"), (THIRD, "ok")]
     assert [reason.split(":")[0] for reason in result.reasons[-2:]] == [FIRST, SECOND]
+    assert (result.model, result.hedged) == (THIRD, "neither")
     await bench.assert_money_is_covered()
 
 
