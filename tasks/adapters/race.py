@@ -15,6 +15,7 @@ from uuid import UUID
 
 from models.completion import Completion, StreamDelta
 from models.errors import LostRace, Refused, UpstreamFailed
+from tasks.adapters.scoped import scoped
 from tasks.adapters.sink import Sink, current_sink, streaming_into
 
 LOST = "another model answered first"
@@ -103,8 +104,7 @@ class Contestant:
         self.task: asyncio.Task[Completion] = asyncio.create_task(self._run(attempt))
 
     async def _run(self, attempt: Attempt) -> Completion:
-        _current.set(self)  # in this task's own context
-        with streaming_into(self._sink):
+        with scoped(_current, self), streaming_into(self._sink):
             completion = await attempt()
         if not self.claims():
             raise LostRace(LOST, completion=completion)
