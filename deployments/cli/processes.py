@@ -42,7 +42,8 @@ def up(port: int, prefect_port: int, no_worker: bool, no_api: bool, as_json: boo
 
 
 @click.command()
-def deploy() -> None:
+@json_option
+def deploy(as_json: bool) -> None:
     """Bring the database and the Prefect server up to date, as `up` does: for several hosts.
 
     Schema, prices and default policies; the work pool, the deployments of prefect.yaml, the
@@ -57,6 +58,11 @@ def deploy() -> None:
 
     prepare.main()
     deployment.main()
+    if as_json:
+        from deployments.up.deployed import POOL
+        from tasks.adapters.migrations import expected_schema
+
+        print_json({"revision": expected_schema().revision, "pool": POOL})
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from deployments.cli.output import say
+from deployments.cli.output import json_option, print_json, say
 
 
 @click.command()
@@ -22,7 +22,10 @@ from deployments.cli.output import say
 )
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=256, show_default=True)
 @click.option("--rate", type=click.IntRange(1), help="Requests a minute of each caller.")
-def serve(host: str, port: int, lane: Any, concurrency: int, rate: int | None) -> None:
+@json_option
+def serve(
+    host: str, port: int, lane: Any, concurrency: int, rate: int | None, as_json: bool
+) -> None:
     """Serve the HTTP API, the OpenAI-compatible one below /v1, and the spend page at /."""
     from deployments.system import running_parts
     from tasks.adapters.settings import read_settings
@@ -40,4 +43,10 @@ def serve(host: str, port: int, lane: Any, concurrency: int, rate: int | None) -
             concurrent_max=concurrency,
             requests_per_minute=rate,
         )
-        run_api(complete, options, on_ready=lambda url: say(f"Switchyard answers at {url}"))
+        run_api(complete, options, on_ready=lambda url: _announce(url, as_json=as_json))
+
+
+def _announce(url: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"url": url})
+    say(f"Switchyard answers at {url}")

@@ -22,7 +22,7 @@ def past_of(row: Row, attempts: Sequence[Row]) -> Past | str:
         return "not ended"
     if row["planned"] is None:
         return "no stored snapshot"
-    if row["asks_two"]:
+    if row["asks_two"] or _raced(attempts):
         return "two models were asked at once"
     if any(attempt["actual_cost"] is None for attempt in attempts):
         return "a bill is not known yet"
@@ -39,6 +39,11 @@ def past_of(row: Row, attempts: Sequence[Row]) -> Past | str:
         planned=row["planned"],
         steps=_steps(attempts),
     )
+
+
+def _raced(attempts: Sequence[Row]) -> bool:
+    """Say whether an answer came while another call was cancelled: two were under way at once."""
+    return {"ok", "cancelled"} <= {attempt["outcome"] for attempt in attempts}
 
 
 def _steps(attempts: Sequence[Row]) -> tuple[Step, ...]:
