@@ -12,14 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    multiple,
-    rule,
-)
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from benchmarks.ledger.model import (
     PERIODS,
@@ -35,8 +28,11 @@ from models.errors import IdempotencyConflict
 from tasks.adapters.ledger import Ledger
 
 WORKERS = ("w1", "w2")
+WORKER = st.sampled_from(WORKERS)
+PICKS = st.none() | st.integers(0, 99)
 AMOUNTS = st.sampled_from([Decimal(n) / 1000 for n in (0, 1, 2, 3, 5, 10, 20)])
 LIMITS = st.sampled_from([Decimal(n) / 1000 for n in (5, 10, 20, 30, 40, 0)])
+FIVE = (Decimal("0.005"), Decimal("0.005"))
 CAPS = st.none() | st.sampled_from([Decimal("0.005"), Decimal("0.020")])
 
 
@@ -87,14 +83,19 @@ class LedgerMachine(RuleBasedStateMachine):
         self.hold_money("w1", Decimal("0.001"), Decimal("0.001"), None, uuid.uuid4())
         self.change_limit("global", Decimal("0.030"))
 
-    @rule(
-        target=entries,
-        worker=st.sampled_from(WORKERS),
-        worst=AMOUNTS,
-        cheap=AMOUNTS,
-        cap=CAPS,
-        pick=st.none() | st.integers(0, 99),
-    )
+    @rule()
+    def fill_a_lone_limit(self) -> None:
+        """The last digit fits; a free call fits even where more is spent than allowed."""
+        for budget_type in PERIODS:
+            self.change_limit(budget_type, Decimal("0.010"), is_active=budget_type == "global")
+        ((balance, _),) = self.expected.parts(new_hold(uuid.uuid4(), 1, "w1", *FIVE, None))
+        self.change_limit("global", balance.spent + balance.held + FIVE[0])
+        assert self.hold_money("w1", *FIVE, None, uuid.uuid4()) is not None
+        self.change_limit("global", Decimal(0))
+        assert self.hold_money("w1", Decimal(0), Decimal(0), None, uuid.uuid4()) is not None
+        self.change_limit("global", Decimal("0.030"))
+
+    @rule(target=entries, worker=WORKER, worst=AMOUNTS, cheap=AMOUNTS, cap=CAPS, pick=PICKS)
     def reserve(
         self, worker: str, worst: Decimal, cheap: Decimal, cap: Decimal | None, pick: int | None
     ) -> Any:
