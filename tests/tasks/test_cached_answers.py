@@ -15,8 +15,9 @@ from models.request import RoutingRequest
 from tasks.adapters.decisions import explained_decision
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.store import answers as store
+from tasks.adapters.store.feedback import save_feedback
 from tasks.adapters.store.policies import apply_policies, read_policy
-from tests.bench import Bench, Collected
+from tests.bench import PROMPT, Bench, Collected
 
 pytestmark = pytest.mark.anyio
 FIRST, SECOND = "openai/gpt-4o", "anthropic/claude-sonnet-5.5"
@@ -234,6 +235,23 @@ async def test_known_key_keeps_the_hit_it_was_answered_with(bench: Bench) -> Non
     assert await bench.route(idempotency_key="k1") == hit
 
 
+@pytest.mark.parametrize(("score", "cached"), [("0.4", False), ("0.5", True)])
+async def test_answer_that_somebody_found_bad_is_not_given_again(
+    bench: Bench, score: str, cached: bool
+) -> None:
+    await with_cache(bench)
+    await bench.route()
+    hit = await bench.route()
+    await save_feedback(
+        bench.runtime.database,
+        hit.decision_id,
+        attempt_no=None,
+        score=Decimal(score),
+        given_by=None,
+    )
+    assert (await bench.route()).cached is cached
+
+
 async def test_gathered_steps_share_answers_with_the_plain_ones(bench: Bench) -> None:
     await with_cache(bench)
     first = await bench.route()
@@ -243,25 +261,18 @@ async def test_gathered_steps_share_answers_with_the_plain_ones(bench: Bench) ->
     )
     asked = await lanes.run(request, "ledger")
     assert (asked.cached, (await bench.route("Bug 4: fix it.")).cached) == (False, True)
-    same = request.model_copy(update={"prompt": (await _prompt(bench))})
+    same = request.model_copy(update={"prompt": PROMPT})
     hit = await lanes.run(same, "ledger")
     assert (hit.cached, hit.content, hit.cost_usd) == (True, first.content, 0)
     report = await replay_decisions(bench.runtime, None)
     assert report.identical == report.replayed == 4
 
 
-async def _prompt(bench: Bench) -> str:
-    from tests.bench import PROMPT
-
-    return PROMPT
-
-
-async def test_approved_request_is_asked_as_it_was_approved(bench: Bench) -> None:
+async def test_hit_needs_nobodys_approval(bench: Bench) -> None:
     await with_cache(bench)
     waiting = await bench.route(approval_above_usd="0.0000001")
     assert waiting.status == "awaiting_approval"
     await bench.route()
-    # a hit needs nobody's approval: it costs nothing
     assert (await bench.route(approval_above_usd="0.0000001")).cached
 
 

@@ -9,6 +9,8 @@ from uuid import UUID
 from models.errors import NotFound
 from tasks.adapters.database import Database
 
+GOOD_MIN = Decimal("0.5")
+
 SAVE = """
 -- The last word counts. Nothing is written for a decision or an attempt that does not exist.
 INSERT INTO decision_feedback (decision_id, attempt_no, score, given_by)
@@ -20,6 +22,12 @@ WHERE d.id = %(decision_id)s
 ON CONFLICT ON CONSTRAINT decision_feedback_once
 DO UPDATE SET score = excluded.score, given_by = excluded.given_by, created_at = now()
 RETURNING id
+"""
+
+DROP = """
+-- A bad answer is not given again, whoever got it first.
+DELETE FROM cached_answers c USING routing_decisions d
+ WHERE d.id = %(decision_id)s AND c.decision_id = coalesce(d.reused_from, d.id)
 """
 
 READ = """
@@ -41,7 +49,10 @@ async def save_feedback(
     score: Decimal,
     given_by: str | None,
 ) -> None:
-    """Store a score between 0 and 1; raises NotFound for what was never decided or tried."""
+    """Store a score between 0 and 1; raises NotFound for what was never decided or tried.
+
+    An answer scored below a half leaves the cache.
+    """
     values = {
         "decision_id": decision_id,
         "attempt_no": attempt_no,
@@ -53,3 +64,5 @@ async def save_feedback(
         raise NotFound(
             f"there is no {what if attempt_no is None else f'attempt {attempt_no} of {what}'}"
         )
+    if attempt_no is None and score < GOOD_MIN:
+        await database.execute(DROP, values)
