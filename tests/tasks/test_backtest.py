@@ -12,7 +12,7 @@ from models.errors import InvalidPolicy
 from models.policy import Policy
 from tasks.adapters.backtests import backtest
 from tasks.adapters.store.feedback import save_feedback
-from tasks.adapters.store.policies import read_policy
+from tasks.adapters.store.policies import apply_policies, read_policy
 from tests.bench import Bench
 
 PROMPT = "Find the off-by-one and fix it."
@@ -138,3 +138,18 @@ async def test_what_says_nothing_is_left_out_by_name(bench: Bench):
     report = await report_of(bench, await code_policy(bench))
     assert report.left_out == {"not ended": 1}
     assert report.decisions == 1
+
+
+async def test_exploring_policy_leaves_a_record_that_answers_for_other_models(bench: Bench):
+    exploring = await code_policy(bench, exploration=0.5)
+    await apply_policies(bench.runtime.database, [exploring], source="person", reason="test")
+    results = [await bench.route(PROMPT) for _ in range(16)]
+    asked = {result.model for result in results}
+    assert len(asked) > 1  # 1 in 65,536 that chance takes the usual model 16 times
+    usual = exploring.ordered_models()[0].model_id
+    report = await report_of(bench, await code_policy(bench, exploration=0.0))
+    assert report.affected == 16
+    assert report.success.model_based_share == 0.0
+    taken = sum(result.model == usual for result in results)
+    assert report.success.effective_sample == pytest.approx(taken)
+    assert report.cost.known_share == pytest.approx(taken / 16)
