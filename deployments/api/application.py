@@ -24,6 +24,7 @@ from deployments.api.routes.policies import router as policies
 from deployments.api.routes.reports import router as reports
 from deployments.api.routes.tasks import router as tasks
 from deployments.api.state import ApiState, ReadCaller
+from deployments.api.tracing import TracedRequests
 
 
 def create_application(state: ApiState) -> ASGIApp:
@@ -59,6 +60,8 @@ def create_application(state: ApiState) -> ASGIApp:
     async def openapi(caller: ReadCaller) -> JSONResponse:
         return JSONResponse(app.openapi())
 
-    return Guard(
+    guarded = Guard(
         app, keys=state.keys, gate=state.gate, options=state.options, metrics=state.metrics
     )
+    spans = state.opened.spans
+    return TracedRequests(guarded, spans) if spans.are_wanted else guarded

@@ -92,6 +92,9 @@ class Lanes:
         self, request: RoutingRequest, trace: Trace, *, sink: Sink | None = None
     ) -> RoutingResult:
         """Route the request in its lane and return the result."""
+        return await runtime().spans.decision(trace, self._run(request, trace, sink))
+
+    async def _run(self, request: RoutingRequest, trace: Trace, sink: Sink | None) -> RoutingResult:
         with streaming_into(sink):
             if trace == "ledger":
                 return await self._plain(request)

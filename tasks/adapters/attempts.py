@@ -125,7 +125,7 @@ async def ask(opened: Runtime, order: AttemptOrder, holding: Holding, *, book: B
     if (contestant := current_contestant()) is not None:
         contestant.sent.set()
     try:
-        completion = await _call(opened, order, holding)
+        completion = await opened.spans.attempt(order, _call(opened, order, holding))
     except UpstreamFailed as failure:
         await book_failure(opened, order, holding, failure)
         await learn(opened, order.candidate.model_id, failure)

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from tasks.adapters.database import Database, open_database
@@ -16,6 +16,7 @@ from tasks.adapters.ledger import Ledger
 from tasks.adapters.openrouter import OpenRouterClient, open_client
 from tasks.adapters.scoped import scoped
 from tasks.adapters.settings import Settings, read_settings
+from tasks.adapters.spans import Spans, open_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Runtime:
     upstream: OpenRouterClient
     owner: str
     limits: KnownLimits
+    spans: Spans = field(default_factory=Spans)
 
 
 _current: ContextVar[Runtime | None] = ContextVar("switchyard_runtime", default=None)
@@ -57,12 +59,13 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         open_client(
             settings.upstream_url, settings.api_key, timeout_s=settings.switchyard_request_timeout_s
         ) as upstream,
+        open_spans(settings) as spans,
     ):
         ledger = Ledger(database)
         await ledger.claim_installation(simulated=settings.simulated)
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         limits = KnownLimits(database, account_of(settings))
-        opened = Runtime(settings, database, ledger, upstream, owner, limits)
+        opened = Runtime(settings, database, ledger, upstream, owner, limits, spans)
         with scoped(_current, opened):
             yield opened
 

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     switchyard_trace_sample: float = Field(1.0, ge=0, le=1)
     switchyard_approval_ttl_s: float = Field(86_400.0, gt=0, le=30 * 86_400)
     switchyard_notify_block: Optional = None
+    otel_exporter_otlp_endpoint: Optional = None
+    otel_exporter_otlp_traces_endpoint: Optional = None
+    otel_service_name: str = "switchyard"
     prefect_api_key: OptionalSecret = None
     prefect_api_auth_string: OptionalSecret = None
 
@@ -50,6 +53,13 @@ class Settings(BaseSettings):
     def simulated(self) -> bool:
         """True when neither a key nor another upstream is configured: the simulator answers."""
         return self.openrouter_api_key is None and self.openrouter_base_url is None
+
+    @property
+    def traces_endpoint(self) -> str | None:
+        """Where spans are sent to, by OTLP over HTTP; None where nobody collects them."""
+        if self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint is None:
+            return self.otel_exporter_otlp_traces_endpoint
+        return f"{self.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
 
     @property
     def upstream_url(self) -> str:
