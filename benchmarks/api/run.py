@@ -1,8 +1,11 @@
-"""Switchyard (lane ledger, durable) beside LiteLLM's proxy (no database), one upstream stub.
+"""Switchyard (durable ledger) beside LiteLLM's proxy and Portkey's gateway, one upstream stub.
 
-`python benchmarks/api/run.py --litellm /path/to/venv/bin/litellm [--seconds 8] [--rounds 2]`
-needs wrk. The two take turns, so that a busy machine is unfair to neither. LiteLLM goes into an
-environment of its own: `python -m venv V && V/bin/pip install 'litellm[proxy]'`.
+    python -m benchmarks.api --litellm V/bin/litellm --portkey N --flow
+
+prints a Markdown table. Needs wrk. They take turns, so that a busy machine is unfair to none.
+LiteLLM (without a database) goes into an environment of its own: `python -m venv V && V/bin/pip
+install 'litellm[proxy]==1.106.2'`; Portkey (no accounting at all) into a folder of its own:
+`npm install --prefix N @portkey-ai/gateway`. `--flow` adds lane flow, with its Prefect server.
 """
 
 from __future__ import annotations
@@ -43,9 +46,11 @@ class Contender:
     command: list[str]
     environment: dict[str, str]
     port: int
+    headers: dict[str, str] = field(default_factory=dict)
+    home: Path | None = None  # of a Switchyard: its PostgreSQL counts as well
     start_s: float = 0.0
     memory_mb: float = 0.0
-    cpu_ms: float = 0.0
+    cpu_ms: dict[int, list[float]] = field(default_factory=dict)
     rates: dict[int, list[float]] = field(default_factory=dict)
     latencies_ms: dict[int, list[float]] = field(default_factory=dict)
 
@@ -72,21 +77,22 @@ def running(command: list[str], environment: dict[str, str], log: Path) -> Itera
             process.kill()
 
 
-def ask(url: str) -> int:
+def ask(url: str, more: dict[str, str] | None = None) -> int:
     """Ask once and return the status."""
     body = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "Up?"}]}
     headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-bench"}
+    headers |= more or {}
     request = urllib.request.Request(url + CHAT, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return int(answer.status)
 
 
-def wait_until_it_answers(url: str) -> None:
+def wait_until_it_answers(url: str, headers: dict[str, str] | None = None) -> None:
     """Ask until there is an answer."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
-            if ask(url) == 200:
+            if ask(url, headers) == 200:
                 return
         except OSError:
             if time.monotonic() > deadline:
@@ -128,11 +134,17 @@ def cpu_s(pid: int, folder: Path) -> float:
     return total
 
 
-def load(url: str, connections: int, seconds: int) -> tuple[float, float]:
+def load(
+    url: str, connections: int, seconds: int, headers: dict[str, str] | None = None
+) -> tuple[float, float]:
     """Return requests per second and median latency; raises when anything but 200 came."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     command += ["-s", str(HERE / "chat.lua"), url + CHAT]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    told = "\n".join(f"{name}: {value}" for name, value in (headers or {}).items())
+    environment = os.environ | {"BENCH_HEADERS": told}
+    text = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment
+    ).stdout
     if "Non-2xx" in text:
         raise RuntimeError(text)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))  # type: ignore[union-attr]
@@ -142,29 +154,47 @@ def load(url: str, connections: int, seconds: int) -> tuple[float, float]:
 
 
 def contenders(arguments: argparse.Namespace, folder: Path) -> list[Contender]:
-    """Return who is measured."""
-    upstream = f"http://127.0.0.1:{arguments.port}/v1"
+    """Return who is measured, Switchyard's lane ledger first."""
+    upstream, first = f"http://127.0.0.1:{arguments.port}/v1", arguments.port + 1
+    found = [switchyard("ledger", upstream, first, folder / "ledger")]
+    if arguments.litellm is not None:
+        found.append(litellm(arguments.litellm, upstream, first + 1, folder))
+    if arguments.portkey is not None:
+        found.append(portkey(arguments.portkey, upstream, first + 2))
+    if arguments.flow:
+        found.append(switchyard("flow", upstream, first + 3, folder / "flow"))
+    return found
+
+
+def switchyard(lane: str, upstream: str, port: int, home: Path) -> Contender:
+    """Return Switchyard with a home of its own."""
+    path = str(Path(sys.executable).parent)
+    command = shutil.which("switchyard", path=path) or "switchyard"
+    environment = {
+        "OPENROUTER_BASE_URL": upstream,
+        "OPENROUTER_API_KEY": "sk-stub",
+        "SWITCHYARD_HOME": str(home),
+    }
+    serve = [command, "serve", "--trace", lane, "--port", str(port)]
+    return Contender(f"Switchyard, lane {lane}", serve, environment, port, home=home)
+
+
+def litellm(command: str, upstream: str, port: int, folder: Path) -> Contender:
+    """Return LiteLLM's proxy with one model."""
     config = folder / "litellm.yaml"
     parameters = {"model": MODEL, "api_base": upstream, "api_key": "sk-stub"}
     rows = {"model_list": [{"model_name": MODEL, "litellm_params": parameters}]}
     config.write_text(json.dumps(rows))  # JSON is YAML
-    switchyard = shutil.which("switchyard", path=str(Path(sys.executable).parent)) or "switchyard"
-    ours = Contender(
-        "switchyard (ledger)",
-        [switchyard, "serve", "--trace", "ledger", "--port", str(arguments.port + 1)],
-        {
-            "OPENROUTER_BASE_URL": upstream,
-            "OPENROUTER_API_KEY": "sk-stub",
-            "SWITCHYARD_HOME": str(folder / "home"),
-        },
-        arguments.port + 1,
-    )
-    if arguments.litellm is None:
-        return [ours]
-    port = arguments.port + 2
-    command = [arguments.litellm, "--config", str(config), "--port", str(port)]
-    theirs = Contender("litellm (no database)", command, LITELLM, port)
-    return [ours, theirs]
+    serve = [command, "--config", str(config), "--port", str(port)]
+    return Contender("LiteLLM, no database", serve, LITELLM, port)
+
+
+def portkey(folder: str, upstream: str, port: int) -> Contender:
+    """Return Portkey's gateway; provider and upstream are told in each request's headers."""
+    script = Path(folder, "node_modules/@portkey-ai/gateway/build/start-server.js")
+    headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": upstream}
+    serve = ["node", str(script), f"--port={port}", "--headless"]
+    return Contender("Portkey, no accounting", serve, {}, port, headers)
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -175,61 +205,70 @@ def measure(arguments: argparse.Namespace) -> None:
         stack.enter_context(running(stub, {}, folder / "stub.log"))
         stub_url = f"http://127.0.0.1:{arguments.port}"
         wait_until_it_answers(stub_url)
-        found, pids = contenders(arguments, folder), []
-        for one in found:
-            started = time.monotonic()
-            log = folder / f"{one.port}.log"
-            pids.append(stack.enter_context(running(one.command, one.environment, log)))
-            wait_until_it_answers(one.url)
-            one.start_s = time.monotonic() - started
-            if one is found[0]:
-                raise_the_budget(one.url)
-            load(one.url, 8, 3)  # warm
-        floor = {}
+        found = contenders(arguments, folder)
+        pids = [started(one, stack, folder) for one in found]
+        floor = {c: load(stub_url, c, 3)[1] for c in CONNECTIONS}
         for connections in CONNECTIONS:
-            floor[connections] = load(stub_url, connections, 3)[1]
             for _ in range(arguments.rounds):
                 for one, pid in zip(found, pids, strict=True):
-                    before = cpu_s(pid, folder / "home" if one is found[0] else folder / "none")
-                    rate, latency_ms = load(one.url, connections, arguments.seconds)
-                    after = cpu_s(pid, folder / "home" if one is found[0] else folder / "none")
-                    if connections == 8:
-                        one.cpu_ms = (after - before) * 1000 / (rate * arguments.seconds)
-                    one.rates.setdefault(connections, []).append(rate)
-                    one.latencies_ms.setdefault(connections, []).append(latency_ms)
+                    take_turn(one, pid, connections, arguments.seconds, folder)
         for one, pid in zip(found, pids, strict=True):
             one.memory_mb = tree_memory_mb(pid)
         report(found, floor)
 
 
+def started(one: Contender, stack: contextlib.ExitStack, folder: Path) -> int:
+    """Start a contender, wait until it answers, warm it up; return its process id."""
+    before = time.monotonic()
+    pid = stack.enter_context(running(one.command, one.environment, folder / f"{one.port}.log"))
+    wait_until_it_answers(one.url, one.headers)
+    one.start_s = time.monotonic() - before
+    if one.home is not None:
+        raise_the_budget(one.url)
+    load(one.url, 8, 3, one.headers)
+    return pid
+
+
+def take_turn(one: Contender, pid: int, connections: int, seconds: int, folder: Path) -> None:
+    """Load one contender for a while and keep what was measured."""
+    home = one.home or folder / "none"
+    before = cpu_s(pid, home)
+    rate, latency_ms = load(one.url, connections, seconds, one.headers)
+    requests = max(1.0, rate * seconds)
+    one.cpu_ms.setdefault(connections, []).append((cpu_s(pid, home) - before) * 1000 / requests)
+    one.rates.setdefault(connections, []).append(rate)
+    one.latencies_ms.setdefault(connections, []).append(latency_ms)
+
+
 def report(found: list[Contender], floor_ms: dict[int, float]) -> None:
-    """Print what was measured; `floor_ms` is the latency of the stub alone."""
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    """Print the Markdown table; `floor_ms` is the latency of the stub alone."""
+    ours = found[0]
+    print(f"Load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, medians of the turns.")
+    print("CPU is that of all its processes, Switchyard's PostgreSQL included.\n")
+    columns = "| | connections | req/s | times ours | added ms (p50) | CPU ms a request |"
+    print(columns + "\n|---|---:|---:|---:|---:|---:|")
     for one in found:
-        print(
-            f"{one.name}: start {one.start_s:.1f} s, memory {one.memory_mb:.0f} MB,"
-            f" {one.cpu_ms:.1f} ms of CPU a request at 8 connections (its database included)"
-        )
-        for connections in CONNECTIONS:
-            rate = statistics.median(one.rates[connections])
-            added = statistics.median(one.latencies_ms[connections]) - floor_ms[connections]
-            print(f"  {connections:3d} connections: {rate:7.1f} req/s, {added:6.1f} ms added (p50)")
-    if len(found) == 2:
-        ours, theirs = found
         for c in CONNECTIONS:
-            times = statistics.median(ours.rates[c]) / statistics.median(theirs.rates[c])
-            print(f"  {c:3d} connections: {times:.1f} times the requests per second")
+            rate, latency_ms, cpu_ms = (
+                statistics.median(values[c]) for values in (one.rates, one.latencies_ms, one.cpu_ms)
+            )
+            # turn by turn: what the machine did meanwhile, it did to both
+            pairs = zip(one.rates[c], ours.rates[c], strict=True)
+            times = statistics.median(theirs / max(1e-9, mine) for theirs, mine in pairs)
+            cells = f"{rate:.1f} | {times:.2f} | {latency_ms - floor_ms[c]:.1f} | {cpu_ms:.1f}"
+            print(f"| {one.name} | {c} | {cells} |")
+    print("\n| | start s | memory MB |\n|---|---:|---:|")
+    for one in found:
+        print(f"| {one.name} | {one.start_s:.1f} | {one.memory_mb:.0f} |")
 
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.api")
     parser.add_argument("--litellm", help="the litellm command of its own environment")
-    parser.add_argument("--port", type=int, default=18900, help="this one and the next two")
+    parser.add_argument("--portkey", help="the folder that npm has installed its gateway in")
+    parser.add_argument("--flow", action="store_true", help="lane flow as well")
+    parser.add_argument("--port", type=int, default=18900, help="this one and the next four")
     parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     measure(parser.parse_args())
-
-
-if __name__ == "__main__":
-    main()

@@ -7,18 +7,17 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openrouter import OpenRouter, errors, utils
+from openrouter import OpenRouter, errors
 from pydantic import BaseModel
 
 from deployments.simulator import Fault, FaultMatch, FaultRule
 from tests.api.conftest import RunningApi
+from tests.sdks import NO_RETRIES, openai_client, openrouter_client
 
-NO_RETRIES = utils.RetryConfig("none", utils.BackoffStrategy(1, 1, 1, 1), False)
 ASK: list[Any] = [{"role": "user", "content": "Summarise why the deployment failed"}]
 MODEL = "openai/gpt-4o-mini"
 TOOL: Any = {
@@ -60,22 +59,13 @@ def api(shared_api: RunningApi) -> Iterator[RunningApi]:
 
 @pytest.fixture
 def openai_sdk(api: RunningApi) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{api.url}/v1", api_key="k", max_retries=0, timeout=20) as sdk:
+    with openai_client(f"{api.url}/v1") as sdk:
         yield sdk
 
 
 @pytest.fixture
 def openrouter(api: RunningApi) -> Iterator[OpenRouter]:
-    with (
-        httpx.Client() as client,
-        OpenRouter(
-            api_key="k",
-            server_url=f"{api.url}/v1",
-            client=client,
-            retry_config=NO_RETRIES,
-            timeout_ms=20_000,
-        ) as sdk,
-    ):
+    with openrouter_client(f"{api.url}/v1") as sdk:
         yield sdk
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from openrouter import OpenRouter, errors, utils
+from openrouter import OpenRouter, errors
 
 from deployments.simulator import (
     Fault,
@@ -19,8 +19,8 @@ from deployments.simulator import (
     SimulatorConfig,
     running_simulator,
 )
+from tests.sdks import NO_RETRIES
 
-NO_RETRIES = utils.RetryConfig("none", utils.BackoffStrategy(1, 1, 1, 1), False)
 ASK: list[Any] = [{"role": "user", "content": "Compare two queues in depth"}]
 BODY = {"model": "openai/gpt-4o", "messages": ASK}
 

@@ -6,15 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openrouter import OpenRouter, utils
+from openrouter import OpenRouter
 
 from deployments.simulator import RunningSimulator, SimulatorConfig, UsageChunk, running_simulator
+from tests.sdks import NO_RETRIES, openai_client, openrouter_client
 
-NO_RETRIES = utils.RetryConfig("none", utils.BackoffStrategy(1, 1, 1, 1), False)
 ASK: list[Any] = [{"role": "user", "content": "Summarise why the deployment failed"}]
 TOOL: Any = {
     "type": "function",
@@ -49,23 +48,14 @@ def running() -> Iterator[RunningSimulator]:
 
 @pytest.fixture
 def openrouter(running: RunningSimulator) -> Iterator[OpenRouter]:
-    with (
-        httpx.Client() as client,
-        OpenRouter(
-            api_key="k",
-            server_url=running.url,
-            client=client,
-            retry_config=NO_RETRIES,
-            timeout_ms=10_000,
-        ) as sdk,
-    ):
+    with openrouter_client(running.url) as sdk:
         yield sdk
 
 
 @pytest.fixture
 def openai_sdk(running: RunningSimulator) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=running.url, api_key="k", max_retries=0, timeout=10) as client:
-        yield client
+    with openai_client(running.url) as sdk:
+        yield sdk
 
 
 def test_openrouter_sdk_reads_a_plain_answer(openrouter: OpenRouter) -> None:

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.api`."""
+
+from benchmarks.api.run import main
+
+main()
