@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -28,6 +29,7 @@ from tasks.steps import PLAIN_STEPS
 
 NO_FLOW = "this server runs without Prefect: only trace 'ledger' is possible"
 HEALTH_TIMEOUT_S = 3.0
+PREFECT_AGAIN_S = 2.0
 UseClients = Callable[[], None]
 
 
@@ -53,12 +55,24 @@ class Lanes:
             return
         closing = asyncio.Event()
         self._use_clients = asyncio.get_running_loop().create_future()
-        holder = asyncio.create_task(self._hold_clients(self._use_clients, closing))
+        holder = asyncio.create_task(self._keep_clients(self._use_clients, closing))
         try:
             yield
         finally:
             closing.set()
             await asyncio.gather(holder, return_exceptions=True)
+
+    async def _keep_clients(
+        self, use_clients: asyncio.Future[UseClients], closing: asyncio.Event
+    ) -> None:
+        """Try until Prefect can be used: its server may start later than this process."""
+        await self._hold_clients(use_clients, closing)
+        while not closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(closing.wait(), PREFECT_AGAIN_S)
+                return
+            self._use_clients = asyncio.get_running_loop().create_future()
+            await self._hold_clients(self._use_clients, closing)
 
     async def _hold_clients(
         self, use_clients: asyncio.Future[UseClients], closing: asyncio.Event
