@@ -148,7 +148,7 @@ function niceTop(value) {
 function drawChart(parts) {
   const { named, rest, totals } = series(parts);
   const colour = (key) => `var(--c${rest.has(key) ? SERIES_MAX : named.indexOf(key)})`;
-  const width = 960, height = 420, left = 118, bottom = 38, top = 16;
+  const width = 960, height = 420, left = innerWidth > 760 ? 118 : 152, bottom = 38, top = 16;
   const sums = parts.map((p) => p.groups.reduce((sum, g) => sum + Number(g.cost_usd), 0));
   const most = niceTop(Math.max(...sums, 0)), plot = height - top - bottom;
   const y = (value) => top + plot * (1 - value / most);
@@ -205,7 +205,7 @@ function drawSaved(kinds) {
 function drawWaiting(items) {
   const lines = items.map((d) => [node("span", { class: `s-${d.status}` }, d.status.replace("_", " ")), time(d.created_at), d.policy,
     d.task_type, d.worker_id, d.reasons[d.reasons.length - 1] ?? "-"]);
-  rows(at("waiting"), [["state", ""], ["since", ""], ["policy", ""], ["type", ""], ["worker", ""], ["why", ""]], lines, "nothing waits");
+  rows(at("waiting"), [["state", ""], ["since", "when"], ["policy", ""], ["type", ""], ["worker", ""], ["why", "why"]], lines, "nothing waits");
 }
 
 function runLink(flowRunId) {
