@@ -30,7 +30,7 @@ MONEY_MODULES = (
 )
 # Seconds and statistics: what ranks models or spaces calls is never booked.
 NOT_MONEY = {
-    "120_limits.sql",
+    "130_limits.sql",
     "0006_rate_limits.sql",
     "0007_learning.sql",
     "0010_checked_answers.sql",
