@@ -151,14 +151,16 @@ class Room:
     tightest: str
 
 
-def room_in(budgets: Sequence[BudgetRoom], ratio: Decimal) -> Room:
-    """Return the worst case that every budget can hold.
+def room_in(budgets: Sequence[BudgetRoom], ratio: Decimal, held_usd: Decimal = ZERO_USD) -> Room:
+    """Return the worst case that every budget can hold beside what other models hold already.
 
     An elastic budget holds `worst case * ratio`: $1.00 left at 0.5 takes a worst case of $2.00.
     """
     available, tightest = USD_MAX, "no budget"
     for budget in budgets:
         left = budget.remaining_usd
+        if held_usd and budget.budget_type != "model":  # that one is the model's own
+            left -= held_usd
         if budget.mode == "elastic" and ratio < ONE and left > ZERO_USD:
             left = _worst_case_held_by(left, ratio)
         if left < available:

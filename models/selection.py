@@ -191,13 +191,12 @@ def _consider(draft: _Draft, one: Demand) -> None:
 
 def _room(draft: _Draft, one: Demand, before: _Step | None) -> Room:
     """Return what the attempt may cost: budgets, the limit per task, and a dearer hold before."""
-    room, cap = room_in(one.budgets, one.ratio), draft.snapshot.task_cap_usd
+    held_usd = draft.held_usd
+    room, cap = room_in(one.budgets, one.ratio, held_usd), draft.snapshot.task_cap_usd - held_usd
     if cap < room.available_usd:
         room = Room(cap, "the limit per task")
-    if held_usd := draft.held_usd:
-        room = Room(
-            room.available_usd - held_usd, f"{room.tightest} behind the chain's other holds"
-        )
+    if held_usd:
+        room.tightest += " behind the chain's other holds"
     if before is not None and before.candidate.worst_case_usd < room.available_usd:
         room = Room(before.candidate.worst_case_usd, f"the hold of {before.demand.model_id}")
     return room

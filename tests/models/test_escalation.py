@@ -14,6 +14,7 @@ from tests.models.builders import (
     CHEAP,
     DEAR,
     MIDDLE,
+    budget_of,
     class_of,
     features_of,
     policy_of,
@@ -28,10 +29,10 @@ def chain(*models, check="accept"):
     return {"task_type": "fix_bug", "models": models, "escalates": True, "check": check}
 
 
-def planned(*orders, features=CHECKED, **changes):
+def planned(*orders, features=CHECKED, budgets=None, **changes):
     parts = {"escalation": "on", "orders": list(orders)} | changes
     policy = policy_of("c/dear", "b/middle", "a/cheap", **parts)
-    snapshot = snapshot_of(policy=policy, features=features)
+    snapshot = snapshot_of(policy=policy, features=features, budgets=budgets or (budget_of(),))
     plan = select(snapshot)
     assert replay(snapshot.to_json()) == plan
     assert plan_from_document(plan.document()) == plan
@@ -92,6 +93,13 @@ def test_holds_of_all_steps_fit_the_limit_per_task_together():
     assert asked(plan) == ["a/cheap", "b/middle", "c/dear"]
     assert plan.candidates[2].max_tokens < 1000
     assert held <= Decimal("0.02")
+
+
+def test_budget_of_one_model_is_not_lessened_by_the_holds_of_others():
+    # the dear model's worst case is 1,000 * $0.000005 + 1,000 * $0.00002 = $0.025
+    own = budget_of("0.0251", name="model daily", budget_type="model", scope_key="c/dear")
+    plan = planned(chain("a/cheap", "b/middle", "c/dear"), budgets=(budget_of(), own))
+    assert plan.candidates[2].max_tokens == 1000
 
 
 def test_chain_is_not_followed_when_its_second_step_does_not_fit():
