@@ -73,8 +73,11 @@ class PerformanceGroupDocument(Document):
     latency_ms_avg: float | None
     latency_ms_p50: int | None
     latency_ms_p95: int | None
+    latency_ms_p99: int | None
     cost_usd: Usd
+    cost_per_success_usd: Usd | None = Field(description="All that was spent, for one success")
     tokens_avg: float | None
+    tokens_per_success: float | None
     error_rate: float | None
     errors: dict[str, int]
     satisfaction: float | None = Field(description="Average feedback, 0 to 1")

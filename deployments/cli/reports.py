@@ -99,13 +99,13 @@ def cost_row(sums: dict[str, Any], key: str, cost_usd: Decimal) -> tuple[Any, ..
 @span_options
 @click.option(
     "--group-by",
-    type=click.Choice(["model", "policy", "task_type"]),
+    type=click.Choice(["model", "provider", "policy", "task_type", "complexity"]),
     default="model",
     show_default=True,
 )
 @json_option
 def performance(since: str, until: str | None, group_by: PerformanceGroup, as_json: bool) -> None:
-    """Show success, latency, tokens and errors by model, policy or task type."""
+    """Show success, latency, tokens and errors by model, policy or kind of work."""
     start, end = parse_span(since, until)
 
     async def read(opened: Runtime) -> dict[str, Any]:
@@ -127,7 +127,9 @@ def performance(since: str, until: str | None, group_by: PerformanceGroup, as_js
         "latency_ms_avg",
         "latency_ms_p95",
         "cost_usd",
-        "tokens_avg",
+        "cost_per_success_usd",
+        "tokens_per_success",
         "errors",
+        "satisfaction",
     )
     print_table(columns, [tuple(group[c] for c in columns) for group in document["groups"]])

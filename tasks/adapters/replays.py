@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -25,13 +26,19 @@ async def replay_decisions(opened: Runtime, decision_id: UUID | None) -> ReplayR
 
 async def _replay_every(opened: Runtime) -> ReplayReport:
     replayed, identical, differences = 0, 0, list[Difference]()
-    after = UUID(int=0)
-    while rows := await store.planned_decisions(opened.database, after=after, limit=REPLAY_PAGE):
-        report = _replayed(rows)
-        replayed, identical = replayed + report.replayed, identical + report.identical
-        differences += report.differences
-        after = rows[-1]["id"]
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(_page(opened, UUID(int=0)))
+        while rows := await reading:
+            reading = group.create_task(_page(opened, rows[-1]["id"]))
+            await asyncio.sleep(0.001)  # the next page is asked for before this one is recomputed
+            report = _replayed(rows)
+            replayed, identical = replayed + report.replayed, identical + report.identical
+            differences += report.differences
     return ReplayReport(replayed, identical, tuple(differences))
+
+
+async def _page(opened: Runtime, after: UUID) -> list[dict[str, Any]]:
+    return await store.planned_decisions(opened.database, after=after, limit=REPLAY_PAGE)
 
 
 def _replayed(rows: list[dict[str, Any]]) -> ReplayReport:

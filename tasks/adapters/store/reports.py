@@ -8,49 +8,48 @@ from typing import Any, Literal, get_args
 
 from tasks.adapters.database import Database
 
-PerformanceGroup = Literal["model", "policy", "task_type"]
+PerformanceGroup = Literal["model", "provider", "policy", "task_type", "complexity"]
 PERFORMANCE_GROUPS: tuple[PerformanceGroup, ...] = get_args(PerformanceGroup)
 
 PERFORMANCE = """
--- Success, latency, tokens, errors and feedback of a span by model, policy or task type. A score
--- without an attempt is about the answer that was given.
+-- Success as learning sees it (feedback corrects it), latency, tokens, cost, errors and feedback of
+-- a span. Per success means all that was spent, failures included, for one of them.
 WITH attempts AS (
-    SELECT s.*, CASE %(group_by)s WHEN 'model' THEN s.selected_model
-                                  WHEN 'policy' THEN s.policy_name ELSE s.task_type END AS key
-    FROM model_selections s
-    WHERE s.created_at >= %(since)s AND s.created_at < %(until)s AND s.outcome IS NOT NULL
-      AND (%(policy)s::text IS NULL OR s.policy_name = %(policy)s)
-      AND (%(model)s::text IS NULL OR s.selected_model = %(model)s)
-      AND (%(worker)s::text IS NULL OR s.worker_id = %(worker)s)
-      AND (%(task_type)s::text IS NULL OR s.task_type = %(task_type)s)
+    SELECT o.*, CASE %(group_by)s WHEN 'model' THEN o.model_id WHEN 'provider' THEN o.provider
+                                  WHEN 'policy' THEN o.policy_name
+                                  WHEN 'complexity' THEN o.complexity ELSE o.task_type END AS key
+    FROM ledger.outcomes() o
+    WHERE o.created_at >= %(since)s AND o.created_at < %(until)s
+      AND (%(policy)s::text IS NULL OR o.policy_name = %(policy)s)
+      AND (%(model)s::text IS NULL OR o.model_id = %(model)s)
+      AND (%(worker)s::text IS NULL OR o.worker_id = %(worker)s)
+      AND (%(task_type)s::text IS NULL OR o.task_type = %(task_type)s)
 ), kinds AS (
     SELECT key, jsonb_object_agg(error_kind, n) AS errors FROM (
         SELECT coalesce(key, '-') AS key, error_kind, count(*) AS n FROM attempts
         WHERE error_kind IS NOT NULL GROUP BY 1, 2) AS counted GROUP BY key
+), sums AS (
+    SELECT coalesce(a.key, '-') AS key, max(a.provider) AS provider, count(*)::int AS requests,
+           nullif(count(*) FILTER (WHERE a.success), 0) AS successes,
+           avg(a.success::int)::float8 AS success_rate,
+           avg(a.latency_ms) FILTER (WHERE a.success)::float8 AS latency_ms_avg,
+           percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY a.latency_ms)
+               FILTER (WHERE a.success) AS latencies,
+           sum(a.cost_usd) AS cost_usd, coalesce(sum(a.tokens), 0) AS tokens,
+           avg(a.tokens) FILTER (WHERE a.success)::float8 AS tokens_avg,
+           avg((a.error_kind IS NOT NULL)::int)::float8 AS error_rate,
+           avg(a.score)::float8 AS satisfaction
+    FROM attempts a WHERE %(after)s::text IS NULL OR coalesce(a.key, '-') > %(after)s
+    GROUP BY a.key ORDER BY 1 LIMIT %(limit)s
 )
-SELECT coalesce(a.key, '-') AS key,
-       CASE WHEN %(group_by)s = 'model' THEN a.key END AS model,
-       CASE WHEN %(group_by)s = 'model' THEN max(a.selected_provider) END AS provider,
-       count(*)::int AS requests,
-       avg(coalesce(a.success, false)::int)::float8 AS success_rate,
-       avg(a.response_time_ms) FILTER (WHERE a.success)::float8 AS latency_ms_avg,
-       percentile_disc(0.5) WITHIN GROUP (ORDER BY a.response_time_ms)
-           FILTER (WHERE a.success) AS latency_ms_p50,
-       percentile_disc(0.95) WITHIN GROUP (ORDER BY a.response_time_ms)
-           FILTER (WHERE a.success) AS latency_ms_p95,
-       coalesce(sum(a.actual_cost), 0) AS cost_usd,
-       avg(a.tokens_used) FILTER (WHERE a.success)::float8 AS tokens_avg,
-       avg((a.error_kind IS NOT NULL)::int)::float8 AS error_rate,
-       coalesce(max(k.errors::text)::jsonb, '{}'::jsonb) AS errors,
-       avg(f.score)::float8 AS satisfaction
-FROM attempts a LEFT JOIN kinds k ON k.key = coalesce(a.key, '-')
-LEFT JOIN LATERAL (
-    SELECT coalesce(min(g.score) FILTER (WHERE g.attempt_no IS NOT NULL), min(g.score)) AS score
-    FROM decision_feedback g WHERE g.decision_id = a.decision_id
-      AND (g.attempt_no = a.attempt_no OR (g.attempt_no IS NULL AND a.success))
-) AS f ON true
-WHERE %(after)s::text IS NULL OR coalesce(a.key, '-') > %(after)s
-GROUP BY a.key ORDER BY 1 LIMIT %(limit)s
+SELECT s.key, CASE WHEN %(group_by)s = 'model' THEN s.key END AS model,
+       CASE WHEN %(group_by)s IN ('model', 'provider') THEN s.provider END AS provider,
+       s.requests, s.success_rate, s.latency_ms_avg, s.latencies[1] AS latency_ms_p50,
+       s.latencies[2] AS latency_ms_p95, s.latencies[3] AS latency_ms_p99, s.cost_usd,
+       round(s.cost_usd / s.successes, 12) AS cost_per_success_usd, s.tokens_avg,
+       (s.tokens / s.successes)::float8 AS tokens_per_success, s.error_rate,
+       coalesce(k.errors, '{}') AS errors, s.satisfaction
+FROM sums s LEFT JOIN kinds k ON k.key = s.key ORDER BY s.key
 """
 
 
