@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 HOUR = timedelta(hours=1)
-SPANS_MAX = 48  # more of them cost more than everything between the first and the last
+SPANS_MAX = 100  # more of them cost more than everything between the first and the last
 
 
 class Span(NamedTuple):

@@ -6,11 +6,12 @@ late, a score. Each is then replaced whole, so that running it twice changes not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
 from models.learning.posteriors import DISCOUNT
@@ -58,11 +59,9 @@ ORDER BY hour
 
 CLEAR = """
 WITH windows AS (
-    DELETE FROM model_performance
-    WHERE window_start >= %(since)s AND window_start < %(until)s RETURNING 1
+    DELETE FROM model_performance WHERE {within} RETURNING 1
 ), hours AS (
-    DELETE FROM learned_hours
-    WHERE window_start >= %(since)s AND window_start < %(until)s RETURNING 1
+    DELETE FROM learned_hours WHERE {within} RETURNING 1
 )
 SELECT (SELECT count(*) FROM windows)::int AS windows, (SELECT count(*) FROM hours)::int AS hours
 """
@@ -75,8 +74,7 @@ SELECT hash_record_extended(ROW(o.model_id, o.provider, o.policy_name, o.task_ty
                                 o.failed_before), 0) AS kind,
        o.hour, o.created_at, o.id, o.latency_ms, o.tokens, o.failed_before, o.answered, o.success,
        o.teaches, o.cost_usd, o.score, o.error_kind, o.told_by_check
-FROM ledger.outcomes() o
-WHERE o.created_at >= %(since)s AND o.created_at < %(until)s
+FROM ledger.outcomes() o WHERE {within}
 """
 
 NAME = """
@@ -204,12 +202,9 @@ async def recompute(database: Database, *, everything: bool = False) -> Recomput
         if since is not None:
             changed = await _changed(connection, since - MARGIN)
             spans, hours = spans_of(changed), len(changed)
-        windows, dropped = 0, 0
-        for span in spans:
-            made, gone = await _recompute_span(connection, span)
-            windows, dropped = windows + made, dropped + gone
+        windows, before = await _replace_hours(connection, spans) if spans else (0, 0)
         await connection.execute(ADVANCE, {"now": progress["now"], "discount": DISCOUNT})
-    return Recomputed(hours, windows, max(0, dropped - windows))
+    return Recomputed(hours, windows, max(0, before - windows))
 
 
 async def _changed(connection: AsyncConnection[DictRow], since: datetime) -> list[datetime]:
@@ -217,12 +212,12 @@ async def _changed(connection: AsyncConnection[DictRow], since: datetime) -> lis
     return [row["hour"] for row in await cursor.fetchall()]
 
 
-async def _recompute_span(connection: AsyncConnection[DictRow], span: Span) -> tuple[int, int]:
-    """Replace the hours of a span; return how many windows there are now and were before."""
-    values = {"since": span.since, "until": span.until}
-    cleared = await _one(connection, CLEAR, values)
-    # prepare=False: each span is planned for its own length, from an hour to everything
-    await connection.execute(GATHER, values, prepare=False)
+async def _replace_hours(
+    connection: AsyncConnection[DictRow], spans: Sequence[Span]
+) -> tuple[int, int]:
+    """Replace the hours of these spans; return how many windows there are now and were before."""
+    cleared = await _one(connection, sql.SQL(CLEAR).format(within=_within("window_start", spans)))
+    await connection.execute(sql.SQL(GATHER).format(within=_within("created_at", spans)))
     await connection.execute(NAME, prepare=False)
     made = await connection.execute(MEASURE, prepare=False)
     await connection.execute(LEARN, {"discount": DISCOUNT, "uses_max": USES_MAX}, prepare=False)
@@ -230,9 +225,22 @@ async def _recompute_span(connection: AsyncConnection[DictRow], span: Span) -> t
     return made.rowcount, cleared["windows"]
 
 
+def _within(column: str, spans: Sequence[Span]) -> sql.Composable:
+    """Return the condition with its instants written out: so it is planned for what they hold."""
+    part = sql.SQL("({column} >= {since} AND {column} < {until})")
+    return sql.SQL(" OR ").join(
+        part.format(
+            column=sql.Identifier(column),
+            since=sql.Literal(span.since),
+            until=sql.Literal(span.until),
+        )
+        for span in spans
+    )
+
+
 async def _one(
-    connection: AsyncConnection[DictRow], query: Any, values: dict[str, Any]
-) -> DictRow:  # Any: LiteralString, which mypy does not follow here
+    connection: AsyncConnection[DictRow], query: Any, values: dict[str, Any] | None = None
+) -> DictRow:  # Any: LiteralString or a composed one
     row = await (await connection.execute(query, values, prepare=False)).fetchone()
     if row is None:
         raise RuntimeError("a statement without a row")
