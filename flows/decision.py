@@ -136,7 +136,8 @@ def _next_order(
         task_cap_usd=snapshot.task_cap_usd,
         timeout_s=min(policy.timeout_s, course.left_s()),
         is_provisional=plan.escalates,
-        limit_wait_s=min(policy.limit_wait_s, course.left_s()),
+        limit_wait_s=policy.limit_wait_s,
+        ends_at=course.ends_at,
     )
 
 

@@ -70,7 +70,8 @@ class AttemptOrder:
 
     A provisional answer may turn out not to be the one that is delivered: it is not streamed, and
     booked by itself.
-    `limit_wait_s` is the longest wait for a turn under a rate limit.
+    `limit_wait_s` is the longest wait for a turn under a rate limit, and `ends_at` when waiting and
+    answering must be over.
     """
 
     arrival: Arrival
@@ -82,6 +83,7 @@ class AttemptOrder:
     timeout_s: float
     is_provisional: bool = False
     limit_wait_s: float = 0.0
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,19 @@ class GatheredSteps:
         return await attempts.visibly(self._attempt(order))
 
     async def _attempt(self, order: AttemptOrder) -> Completion:
-        async with turn(runtime(), order) as in_time:
-            return await self._attempt_in_turn(in_time)
+        try:
+            async with turn(runtime(), order) as in_time:
+                return await self._attempt_in_turn(in_time)
+        except asyncio.CancelledError:  # while the turn was given back: nobody takes the answer
+            await self._book_alone()
+            raise
+
+    async def _book_alone(self) -> None:
+        """Book the bill of an answer that no result is stored with."""
+        unbooked, self._unbooked = self._unbooked, None
+        if unbooked is not None:
+            selection_id = unbooked.holding.selection_id
+            await finish(runtime().ledger.settle(selection_id, unbooked.bill))
 
     async def _attempt_in_turn(self, order: AttemptOrder) -> Completion:
         async with self._opening:  # of two attempts at once, one opens the decision

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -39,19 +40,28 @@ async def turn(opened: Runtime, order: AttemptOrder) -> AsyncIterator[AttemptOrd
     try:
         must_return = await _wait(opened, order, ticket)
     except asyncio.CancelledError:
-        await finish(store.return_ticket(opened.database, ticket))
+        await _give_back(opened, ticket)
         raise
     try:
         yield _with_time_left(order)
     finally:
         if must_return:
-            await finish(store.return_ticket(opened.database, ticket))
+            await _give_back(opened, ticket)
+
+
+async def _give_back(opened: Runtime, ticket: UUID) -> None:
+    """Return a ticket; one that cannot be returned ends with its lease, and no answer is lost."""
+    try:
+        await finish(store.return_ticket(opened.database, ticket))
+    except DatabaseFailed as error:
+        logger.warning("a turn was not given back: %s", error)
 
 
 async def _wait(opened: Runtime, order: AttemptOrder, ticket: UUID) -> bool:
     """Return when the turn has come, and say whether the ticket must be returned at its end."""
     loop, model_id = asyncio.get_running_loop(), order.candidate.model_id
-    until_s = loop.time() + order.limit_wait_s
+    waits_s = min(order.limit_wait_s, _left_s(order))
+    until_s = loop.time() + waits_s
     request = order.arrival.request
     while True:
         answer = await store.take_turn(
@@ -64,29 +74,37 @@ async def _wait(opened: Runtime, order: AttemptOrder, ticket: UUID) -> bool:
             lease_s=order.timeout_s + LEASE_MARGIN_S,
         )
         if answer.answer == "late":
-            raise _no_turn(answer, order)
+            raise _no_turn(answer, waits_s)
         await asyncio.sleep(answer.wait_s)
         if answer.answer == "go":
             return answer.must_return
 
 
-def _no_turn(answer: store.Turn, order: AttemptOrder) -> NoTurn:
+def _no_turn(answer: store.Turn, waits_s: float) -> NoTurn:
     every = answer.scope == EVERY_CALL
     whose = "the key" if every else answer.scope
     message = (
-        f"the rate limit of {whose} has no room within {order.limit_wait_s:.3g} s,"
+        f"the rate limit of {whose} has no room within {waits_s:.3g} s,"
         f" the next turn is in {answer.wait_s:.3g} s"
     )
     return (NoTurnForAny if every else NoTurn)(message, retry_after_s=answer.wait_s)
 
 
 def _with_time_left(order: AttemptOrder) -> AttemptOrder:
-    """Return the order, its time bounded by the deadline that came nearer meanwhile."""
-    deadline_at = order.arrival.deadline_at
-    if deadline_at is None:
-        return order
-    left_s = (deadline_at - datetime.now(UTC)).total_seconds()
-    return replace(order, timeout_s=min(order.timeout_s, max(left_s, 0.001)))
+    """Return the order, its time bounded by the end that came nearer meanwhile.
+
+    Raises NoTurn when that has passed: a call that cannot be waited for must not be paid for.
+    """
+    left_s = _left_s(order)
+    if left_s <= 0:
+        raise NoTurn("its turn under the rate limit came too late")
+    return replace(order, timeout_s=min(order.timeout_s, left_s))
+
+
+def _left_s(order: AttemptOrder) -> float:
+    if order.ends_at is None:
+        return math.inf
+    return (order.ends_at - datetime.now(UTC)).total_seconds()
 
 
 async def learn(opened: Runtime, model_id: str, failure: UpstreamFailed) -> None:

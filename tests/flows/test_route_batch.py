@@ -19,12 +19,14 @@ from models.batch import BatchCounts
 from models.budget import BudgetDefinition
 from models.errors import InvalidRequest
 from models.policy import parse_policy
+from models.rate_limit import LimitOrder
 from tasks.adapters.database import Database
 from tasks.adapters.decisions import explained_decision
 from tasks.adapters.ledger import Ledger
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.runtime import Runtime, open_runtime
 from tasks.adapters.settings import Settings
+from tasks.adapters.store.limits import set_limit
 from tasks.adapters.store.policies import apply_policies, read_policy
 
 pytestmark = pytest.mark.anyio
@@ -198,6 +200,17 @@ async def test_lines_after_the_deadline_fail_and_cost_nothing(
     assert len(simulator.charges) == 0
     again, _ = await run(settings, tmp_path, lines)
     assert again.by_status == {"completed": 5}
+
+
+async def test_line_waits_for_its_turn_no_longer_than_its_deadline(
+    settings: Settings, runtime: Runtime, simulator: RunningSimulator, tmp_path: Path
+) -> None:
+    limit = LimitOrder(model="*", requests=1, period_s=8)
+    await set_limit(runtime.database, runtime.limits.account, limit)
+    lines = [line("Is it up?", deadline_s=60), line("Since when?", deadline_s=4)]
+    _, found = await run(settings, tmp_path, lines)
+    assert (found[1]["status"], found[2]["status"]) == ("completed", "rejected")
+    assert len(simulator.charges) == 1
 
 
 async def test_refused_lines_are_tried_again_when_there_is_money(

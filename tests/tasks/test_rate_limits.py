@@ -32,6 +32,15 @@ async def limit(opened: Runtime, model: str, **numbers: float) -> None:
     opened.limits.forget()
 
 
+async def until(bench: Bench, query: str) -> None:
+    for _ in range(1000):
+        row = await bench.runtime.database.fetch_one(query)
+        if row is not None and row["n"]:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"nothing came of: {query}")
+
+
 async def until_somebody_waits(bench: Bench) -> None:
     for _ in range(1000):
         (found,) = await read_limits(bench.runtime.database, bench.runtime.limits.account)
@@ -112,6 +121,27 @@ async def test_cancelled_wait_leaves_the_queue(bench):
     (found,) = await read_limits(bench.runtime.database, bench.runtime.limits.account)
     assert found.waiting == 0
     assert len(await bench.rows()) == 1
+
+
+async def test_answer_of_a_caller_that_leaves_while_its_place_is_given_back_is_booked(bench):
+    await limit(bench.runtime, FIRST, concurrency=1)
+    database = bench.runtime.database
+    bench.fail("slow_drip", seconds=0.3)
+    leaving = asyncio.create_task(bench.route())
+    await until(bench, "SELECT count(*)::int AS n FROM rate_tickets WHERE is_running")
+    async with database.connection() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE rate_tickets IN SHARE MODE")  # none is given back
+        await until(
+            bench,
+            "SELECT count(*)::int AS n FROM pg_locks"
+            " WHERE relation = 'rate_tickets'::regclass AND NOT granted",
+        )
+        leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    (row,) = await bench.rows()
+    assert (row["state"], row["settle_source"]) == ("SETTLED", "usage")
+    assert await bench.balance() == (bench.true_spend, 0)
 
 
 async def test_concurrency_is_kept_and_its_places_given_back(bench):
