@@ -179,11 +179,12 @@ async def _noting(
         yield note
         came_whole = True
     finally:
-        delay.set()
-        for task in notes:
-            if came_whole:
+        if came_whole:  # nobody sets `delay`: a wait that is over is not cancelled any more
+            for task in notes:
                 task.cancel()
-            else:
+        else:
+            delay.set()
+            for task in notes:
                 await finish(task)
 
 
