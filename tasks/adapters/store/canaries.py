@@ -14,11 +14,16 @@ from models.canary import Arm, refuse_share
 from models.errors import InvalidPolicy, NotFound
 from models.policy import Policy, claim_problems
 from tasks.adapters.database import Database
-from tasks.adapters.store.policies import keep_version, read_policies, with_known_orders
+from tasks.adapters.store.policies import (
+    keep_version,
+    lock_versions,
+    read_policies,
+    with_known_orders,
+)
 
 Ending = Literal["promoted", "aborted", "rolled_back"]
 
-LOCK = """
+PRESENT = """
 SELECT version, is_active, policy_config FROM routing_policies WHERE name = %(name)s FOR UPDATE
 """
 
@@ -122,7 +127,8 @@ async def start_canary(database: Database, policy: Policy, share: float, reason:
     if problems := claim_problems([*others, policy]):
         raise InvalidPolicy(problems)
     async with database.connection() as connection, connection.transaction():
-        present = await _row(connection, LOCK, {"name": policy.name})
+        await lock_versions(connection)
+        present = await _row(connection, PRESENT, {"name": policy.name})
         if present is None or not present["is_active"] or not policy.is_active:
             problem = f"canary: there is no active policy {policy.name!r} to compare it with"
             raise InvalidPolicy((problem,))
@@ -149,7 +155,8 @@ async def start_canary(database: Database, policy: Policy, share: float, reason:
 async def end_canary(database: Database, name: str, status: Ending, reason: str) -> Canary:
     """End a trial; a promoted version is in force with the same commit. Raises NotFound."""
     async with database.connection() as connection, connection.transaction():
-        present = await _row(connection, LOCK, {"name": name})
+        await lock_versions(connection)
+        present = await _row(connection, PRESENT, {"name": name})
         ended = await _row(connection, END, {"name": name, "status": status, "reason": reason})
         if ended is None or present is None:
             raise NotFound(f"policy {name!r} has no running canary")

@@ -18,7 +18,7 @@ from models.learning.posteriors import DISCOUNT
 from models.learning.spans import Span, spans_of
 from tasks.adapters.database import Database
 
-LOCK = 7_355_608_242  # any number nobody else uses for pg_advisory_xact_lock
+LOCK = 7_355_608_244  # any number nobody else uses for pg_advisory_xact_lock
 SETTINGS = (
     "SET LOCAL work_mem = '128MB'; SET LOCAL lock_timeout = '60s';"
     " SET LOCAL idle_in_transaction_session_timeout = '60s'"

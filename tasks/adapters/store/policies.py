@@ -14,6 +14,8 @@ from models.errors import InvalidPolicy, NotFound
 from models.policy import LearnedOrder, Policy, claim_problems
 from tasks.adapters.database import Database
 
+LOCK = "SELECT pg_advisory_xact_lock(7355608243)"  # any number that nobody else uses
+
 READ = """
 SELECT name, policy_config, version, is_active FROM routing_policies
 WHERE %(name)s::text IS NULL OR name = %(name)s ORDER BY name
@@ -121,6 +123,7 @@ async def apply_policies(
         database.connection() as connection,
         connection.transaction(force_rollback=dry_run),
     ):
+        await lock_versions(connection)
         for policy in policies:
             applied.append(await _apply(connection, policy, source, reason))
         cursor = await connection.execute(READ, {"name": None})
@@ -170,6 +173,7 @@ async def save_orders(
     made = policy.model_copy(update={"orders": tuple(orders)})
     columns = _columns(made, "learned") | {"version": policy.version}
     async with database.connection() as connection, connection.transaction():
+        await lock_versions(connection)
         row = await (await connection.execute(SAVE_ORDERS, columns)).fetchone()
         if row is None:
             return None
@@ -184,6 +188,14 @@ async def deactivate_policy(database: Database, name: str) -> Applied:
     inactive = policy.model_copy(update={"is_active": False})
     (applied,) = await apply_policies(database, [inactive], source="person", reason="deactivated")
     return applied
+
+
+async def lock_versions(connection: AsyncConnection[DictRow]) -> None:
+    """Let one writer number versions and look at claims at a time, until its transaction ends.
+
+    A row's lock is not enough: who waited for it still sees the version numbers of before.
+    """
+    await connection.execute(LOCK)
 
 
 async def keep_version(
