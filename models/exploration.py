@@ -52,7 +52,9 @@ def _option(one: Demand, snapshot: Snapshot) -> Option:
     lately = one.statistics
     if lately is not None and lately.attempts >= ATTEMPTS_MIN and lately.success_rate is not None:
         success = lately.success_rate
-    else:
+    elif lately is not None and lately.prior_success is not None:
+        success = lately.prior_success
+    else:  # a snapshot stored before priors were part of it
         task_type = snapshot.classification.task_type
         success = prior_for(one.model_id, one.price, task_type).success
     return Option(one.model_id, success, statistic(one.full_usd))

@@ -22,7 +22,8 @@ class ModelStatistics:
     """How one model did lately.
 
     `circuit_open_until` is set while the model must rest. `elastic_ratio` is the learned share of
-    the worst case that budgets of mode `elastic` hold; 1 while nothing is learned.
+    the worst case that budgets of mode `elastic` hold; 1 while nothing is learned. `prior_success`
+    is what the shipped priors say, only where the policy explores.
     """
 
     model_id: str
@@ -32,6 +33,7 @@ class ModelStatistics:
     completion_tokens_avg: int | None = None
     circuit_open_until: datetime | None = None
     elastic_ratio: Decimal = Decimal(1)
+    prior_success: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ from models.circuit import circuit_open_until
 from models.decision import Arrival
 from models.features import request_features
 from models.learning.chain_orders import starting_chain
+from models.learning.priors import prior_for
 from models.pricing import ModelCard
 from models.prompt_caching import priced_for_long_cache
 from models.snapshot import BudgetRoom, ModelStatistics, Snapshot
@@ -52,13 +54,16 @@ async def read_snapshot(
     if features.long_cache:
         found = [priced_for_long_cache(card) for card in found]
     by_id = {card.model_id: card for card in found}
+    known = [_statistics(name, statistics[name], ratios) for name in wanted]
+    if policy.exploration > 0.0:
+        known = [_with_prior(one, by_id, arrival.classification.task_type) for one in known]
     return Snapshot(
         features=features,
         classification=arrival.classification,
         policy=policy,
         policy_reason=arrival.policy_reason,
         cards=tuple(found),
-        statistics=tuple(_statistics(name, statistics[name], ratios) for name in wanted),
+        statistics=tuple(known),
         budgets=tuple(budget_room(state) for state in rooms),
         draw=random.random(),  # exploration, not a secret
         now=datetime.now(UTC),
@@ -91,6 +96,15 @@ def _statistics(model_id: str, row: dict[str, Any], ratios: dict[str, Decimal]) 
         ),
         elastic_ratio=ratios.get(model_id, NOT_LEARNED),
     )
+
+
+def _with_prior(
+    one: ModelStatistics, cards: Mapping[str, ModelCard], task_type: str
+) -> ModelStatistics:
+    """Return it with the prior of this version: a later one's must not change what is replayed."""
+    card = cards.get(one.model_id)
+    prior = prior_for(one.model_id, None if card is None else card.price, task_type)
+    return replace(one, prior_success=prior.success)
 
 
 def budget_room(state: BudgetState) -> BudgetRoom:

@@ -69,3 +69,10 @@ def test_select_explores_by_what_models_did_lately_where_that_is_known():
 def test_replay_of_an_explored_decision_is_identical():
     snapshot = explored(0.05)
     assert replay(snapshot.to_json()) == select(snapshot)
+
+
+def test_replay_explores_by_the_priors_of_then():
+    # the cheap model was believed to beat the middle one: only it and the dear one are left
+    then = statistics_of("a/cheap", prior_success=0.9), statistics_of("b/middle", prior_success=0.8)
+    plan = select(explored(0.15, statistics=then))
+    assert (plan.candidates[0].model_id, plan.propensity) == ("a/cheap", pytest.approx(0.2))
