@@ -5,6 +5,7 @@ import sys
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -76,3 +77,51 @@ def test_upgrade_fails_in_one_line_when_nobody_answers() -> None:
         upgrade_database("postgresql://me:s3cret@127.0.0.1:9/db")
     assert "s3cret" not in str(failed.value)
     assert "\n" not in str(failed.value)
+
+
+OLD_ROWS = """
+INSERT INTO routing_policies (name, policy_config) VALUES ('old', '{}');
+INSERT INTO routing_policy_versions (name, version, policy_config, source)
+    VALUES ('old', 1, '{}', 'seed');
+INSERT INTO routing_decisions (id, request_hash, status, plan) VALUES
+    ('00000000-0000-0000-0000-000000000001', 'h', 'completed', '{"propensity": 1.0}'),
+    ('00000000-0000-0000-0000-000000000002', 'h', 'completed', '{}'),
+    ('00000000-0000-0000-0000-000000000003', 'h', 'running', NULL);
+INSERT INTO model_selections (selected_model, estimated_cost, actual_cost, decision_id, attempt_no,
+    idempotency_key, request_hash, state, owner, token, lease_expires_at, budget_ids, hold_amounts,
+    outcome, settled_at)
+    VALUES ('a/b', 2, 1, '00000000-0000-0000-0000-000000000001', 1, 'k', 'h', 'SETTLED', 'o',
+            gen_random_uuid(), now(), '{}', '{}', 'ok', now());
+INSERT INTO model_performance (window_start, window_end, model_name, provider, policy_name)
+    VALUES (now() - interval '1 hour', now(), 'a/b', 'a', 'old');
+"""
+SCHEMA = """
+SELECT 'column', c.table_name, c.column_name, c.data_type || ' ' || c.is_nullable || ' '
+       || coalesce(c.column_default, '') || coalesce(c.generation_expression, '')
+  FROM information_schema.columns c WHERE c.table_schema IN ('public', 'ledger')
+ UNION ALL
+SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+ UNION ALL
+SELECT 'constraint', k.conrelid::regclass::text, k.conname, pg_get_constraintdef(k.oid)
+  FROM pg_constraint k WHERE k.connamespace = 'public'::regnamespace
+ UNION ALL SELECT 'function', p.proname, pg_get_function_identity_arguments(p.oid), p.prosrc
+  FROM pg_proc p WHERE p.pronamespace = 'ledger'::regnamespace
+ ORDER BY 1, 2, 3, 4
+"""
+
+
+def test_older_database_with_rows_gets_the_schema_of_a_new_one(
+    postgres_server: PostgresServer, database_url: str
+) -> None:
+    postgres_server.ensure_database("older")
+    url = postgres_server.url("older")
+    with create_engine(sqlalchemy_url(url), poolclass=NullPool).begin() as connection:
+        command.upgrade(alembic_config(connection), "0004")
+        connection.exec_driver_sql(OLD_ROWS)
+    upgrade_database(url)
+    with psycopg.connect(url) as older, psycopg.connect(database_url) as new:
+        assert older.execute(SCHEMA).fetchall() == new.execute(SCHEMA).fetchall()
+        known = older.execute("SELECT propensity FROM routing_decisions ORDER BY id").fetchall()
+        held = older.execute("SELECT actual_cost, state FROM model_selections").fetchall()
+    assert known == [(1.0,), (None,), (None,)]
+    assert held == [(1, "SETTLED")]
