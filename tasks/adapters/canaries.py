@@ -7,7 +7,7 @@ from typing import Any
 
 from models.alert import Alert, AlertKind
 from models.canary import Arm, CanaryMove, Verdict, judged
-from models.errors import NotFound
+from models.errors import InvalidPolicy, NotFound
 from tasks.adapters.alerts import raise_alert
 from tasks.adapters.database import Database
 from tasks.adapters.runtime import Runtime
@@ -61,27 +61,30 @@ async def _acted_upon(opened: Runtime, found: JudgedCanary) -> JudgedCanary:
     canary, verdict = found.canary, found.verdict
     if verdict.move is CanaryMove.WAIT:
         return found
-    promoted = verdict.move is CanaryMove.PROMOTE
     try:
-        ended = await end_canary(
-            opened.database,
-            canary.name,
-            "promoted" if promoted else "rolled_back",
-            verdict.reason,
-        )
+        ended = await _ended(opened.database, canary.name, verdict)
     except NotFound:  # a person was faster
         return found
-    if not promoted:
-        await raise_alert(opened, _alert(ended, verdict))
+    if ended.status == "rolled_back":
+        await raise_alert(opened, _alert(ended))
     return JudgedCanary(ended, found.present, found.arm, verdict)
 
 
-def _alert(canary: Canary, verdict: Verdict) -> Alert:
+async def _ended(database: Database, name: str, verdict: Verdict) -> Canary:
+    if verdict.move is CanaryMove.ROLL_BACK:
+        return await end_canary(database, name, "rolled_back", verdict.reason)
+    try:
+        return await end_canary(database, name, "promoted", verdict.reason)
+    except InvalidPolicy as problem:  # another policy has claimed its task types meanwhile
+        return await end_canary(database, name, "rolled_back", f"cannot be promoted: {problem}")
+
+
+def _alert(canary: Canary) -> Alert:
     return Alert(
         kind=AlertKind.CANARY_ROLLED_BACK,
         dedupe_key=f"canary:{canary.name}:{canary.version}",
         subject=f"switchyard.policy.{canary.name}",
         message=f"canary version {canary.version} of policy {canary.name} was rolled back:"
-        f" {verdict.reason}",
+        f" {canary.end_reason}",
         details={"policy": canary.name, "version": canary.version, "share": canary.share},
     )

@@ -110,6 +110,22 @@ async def test_regression_is_rolled_back_with_an_alert(bench: Bench):
     assert await judge_canaries(bench.runtime) == []
 
 
+async def test_version_is_not_promoted_into_task_types_that_another_policy_has_claimed(
+    bench: Bench,
+):
+    present = await read_policy(bench.runtime.database, "code")
+    await begun(bench, task_types=[*present.task_types, "translate_verse"])
+    ops = await read_policy(bench.runtime.database, "ops")
+    claiming = ops.model_copy(update={"task_types": (*ops.task_types, "translate_verse")})
+    await apply_policies(bench.runtime.database, [claiming], source="person", reason="test")
+    await recorded(bench.runtime, version=1, right=2000, wrong=40)
+    await recorded(bench.runtime, version=2, right=500, wrong=5)
+    (found,) = await judge_canaries(bench.runtime)
+    assert found.canary.status == "rolled_back"
+    assert "claimed by 2 active policies: code, ops" in str(found.canary.end_reason)
+    assert await read_policy(bench.runtime.database, "code") == present
+
+
 async def test_dearer_version_is_rolled_back(bench: Bench):
     await begun(bench)
     await recorded(bench.runtime, version=1, right=ENOUGH, wrong=0)

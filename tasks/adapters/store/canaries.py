@@ -18,6 +18,7 @@ from tasks.adapters.store.policies import (
     keep_version,
     lock_versions,
     read_policies,
+    refuse_shared_claims,
     with_known_orders,
 )
 
@@ -153,7 +154,10 @@ async def start_canary(database: Database, policy: Policy, share: float, reason:
 
 
 async def end_canary(database: Database, name: str, status: Ending, reason: str) -> Canary:
-    """End a trial; a promoted version is in force with the same commit. Raises NotFound."""
+    """End a trial; a promoted version is in force with the same commit.
+
+    Raises NotFound, and InvalidPolicy where another policy has claimed its task types meanwhile.
+    """
     async with database.connection() as connection, connection.transaction():
         await lock_versions(connection)
         present = await _row(connection, PRESENT, {"name": name})
@@ -162,6 +166,7 @@ async def end_canary(database: Database, name: str, status: Ending, reason: str)
             raise NotFound(f"policy {name!r} has no running canary")
         if status == "promoted":
             await _put_in_force(connection, ended, present["version"], reason)
+            await refuse_shared_claims(connection)
     return _canary(ended)
 
 

@@ -126,10 +126,7 @@ async def apply_policies(
         await lock_versions(connection)
         for policy in policies:
             applied.append(await _apply(connection, policy, source, reason))
-        cursor = await connection.execute(READ, {"name": None})
-        problems = claim_problems([_policy(row) for row in await cursor.fetchall()])
-        if problems:
-            raise InvalidPolicy(tuple(problems))
+        await refuse_shared_claims(connection)
     return applied
 
 
@@ -196,6 +193,13 @@ async def lock_versions(connection: AsyncConnection[DictRow]) -> None:
     A row's lock is not enough: who waited for it still sees the version numbers of before.
     """
     await connection.execute(LOCK)
+
+
+async def refuse_shared_claims(connection: AsyncConnection[DictRow]) -> None:
+    """Raise InvalidPolicy where two active policies now claim one task type."""
+    cursor = await connection.execute(READ, {"name": None})
+    if problems := claim_problems([_policy(row) for row in await cursor.fetchall()]):
+        raise InvalidPolicy(problems)
 
 
 async def keep_version(
