@@ -18,7 +18,14 @@ SPENT = """
 -- Attempts with their bills. The one that answered carries the decision's saving: the price of the
 -- same tokens at the first model, less all bills of the decision. Where the first model itself
 -- answered, the price is its bill. Decisions that reuse an answer have no attempt, or lost ones.
-WITH asked AS (
+WITH whole AS (  -- no decision's attempts lie further apart than work is parked
+    SELECT o.decision_id, sum(o.actual_cost) AS paid_usd,
+           max(o.attempt_no) FILTER (WHERE o.success) AS answer_no
+      FROM model_selections o
+     WHERE o.created_at >= %(since)s::timestamptz - interval '32 days'
+       AND o.created_at < %(until)s::timestamptz + interval '32 days'
+     GROUP BY o.decision_id
+), asked AS (
     SELECT s.decision_id, s.actual_cost AS cost_usd, s.created_at, s.policy_name AS policy,
            s.selected_model AS model, s.worker_id AS worker, s.task_type, s.task_id,
            CASE WHEN d.escalates THEN 'escalation' ELSE 'downgrade' END AS kind,
@@ -32,10 +39,7 @@ WITH asked AS (
       LEFT JOIN routing_decisions d ON d.id = s.decision_id
       LEFT JOIN model_catalogue listed  -- for decisions that are older than stored prices
              ON d.first_price IS NULL AND listed.model_id = d.first_model
-     CROSS JOIN LATERAL (
-           SELECT sum(o.actual_cost) AS paid_usd,
-                  max(o.attempt_no) FILTER (WHERE o.success) AS answer_no
-             FROM model_selections o WHERE o.decision_id = s.decision_id) whole
+      JOIN whole ON whole.decision_id = s.decision_id
      WHERE s.created_at >= %(since)s AND s.created_at < %(until)s
 ), reused AS (
     SELECT d.id AS decision_id, 0::numeric AS cost_usd, d.created_at, d.policy_name AS policy,
@@ -51,7 +55,7 @@ WITH asked AS (
              ON d.first_price IS NULL AND listed.model_id = d.first_model
      WHERE d.reuse IS NOT NULL AND d.created_at >= %(since)s AND d.created_at < %(until)s
 ), spent AS (
-    SELECT *, CASE %(group_by)s
+    SELECT decision_id, cost_usd, saved_usd, kind, CASE %(group_by)s
                WHEN 'day' THEN to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')
                WHEN 'week' THEN to_char(created_at AT TIME ZONE 'UTC', 'IYYY-"W"IW')
                WHEN 'month' THEN to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM')
@@ -92,9 +96,11 @@ async def cost_report(
     database: Database, span: Span, group_by: CostGroup, *, after: str | None, limit: int
 ) -> dict[str, Any]:
     """Return the costs document: totals of the whole span, and a page of groups."""
-    totals = (await database.fetch_all(TOTALS, span_parameters(span, "total", None, 1)))[0]
-    values = span_parameters(span, group_by, after, limit + 1)
-    groups = await database.fetch_all(COSTS, values)
+    async with database.patient_transaction() as connection:
+        cursor = await connection.execute(TOTALS, span_parameters(span, "total", None, 1))
+        (totals,) = await cursor.fetchall()
+        values = span_parameters(span, group_by, after, limit + 1)
+        groups = await (await connection.execute(COSTS, values)).fetchall()
     page = page_of([_by_kind(group) for group in groups], limit)
     return _by_kind(totals) | page
 
