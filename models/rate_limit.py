@@ -13,9 +13,10 @@ from models.errors import AccountLimited, Busy, InvalidRequest, UpstreamFailed
 EVERY_CALL = "*"
 FREE_CALLS = "*:free"  # OpenRouter counts the calls of its free models by themselves
 MINUTE_S = 60.0
-# What is said of a wait is believed for a quarter of an hour, then one call finds out.
+# What is said of a wait is believed for a quarter of an hour, then a call finds out. A pace is kept
+# for an hour: finding out costs a 429 for each call that is then under way.
 BLOCK_S_MAX = 15 * 60.0
-KEEP_S = 15 * 60.0
+KEEP_S = 60 * 60.0
 
 
 @dataclass(frozen=True, slots=True)

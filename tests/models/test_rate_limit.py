@@ -31,16 +31,16 @@ def failure(
 @pytest.mark.parametrize(
     ("found", "model_id", "lesson"),
     [
-        # 60 calls until a reset in 12 s: blocked 12 s, then 60 a minute, kept 12 + 900 s
+        # 60 calls until a reset in 12 s: blocked 12 s, then 60 a minute, kept 12 + 3600 s
         (
             failure(AccountLimited, 12.0, StatedLimit(60, 12.0)),
             PAID,
-            Lesson("*", 12.0, 60, 60.0, 912.0),
+            Lesson("*", 12.0, 60, 60.0, 3612.0),
         ),
         (
             failure(AccountLimited, 12.0, StatedLimit(20, 12.0)),
             FREE,
-            Lesson("*:free", 12.0, 20, 60.0, 912.0),
+            Lesson("*:free", 12.0, 20, 60.0, 3612.0),
         ),
         # a day's limit is no pace, and is looked at again after a quarter of an hour
         (
