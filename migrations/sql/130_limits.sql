@@ -163,16 +163,20 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- Keep what a 429 taught. A limit without a number of requests only blocks; what an earlier lesson
--- said of it stays while that is alive.
+-- said of it stays while that is alive. Where a person set a number, a 429 teaches none.
 CREATE FUNCTION ledger.learn_limit(
     p_account text, p_scope text, p_requests integer, p_period_s double precision,
     p_blocked_s double precision, p_keep_s double precision
 ) RETURNS void LANGUAGE sql AS $$
     INSERT INTO rate_limits AS l (account, scope, source, requests, period_s, blocked_until,
                                   expires_at, lessons)
-    VALUES (p_account, p_scope, 'learned', p_requests, coalesce(p_period_s, 60),
-            clock_timestamp() + make_interval(secs => p_blocked_s),
-            clock_timestamp() + make_interval(secs => p_keep_s), 1)
+    SELECT p_account, p_scope, 'learned', CASE WHEN known.is_set THEN NULL ELSE p_requests END,
+           coalesce(p_period_s, 60), clock_timestamp() + make_interval(secs => p_blocked_s),
+           clock_timestamp() + make_interval(
+               secs => CASE WHEN known.is_set THEN p_blocked_s ELSE p_keep_s END), 1
+      FROM (SELECT EXISTS (SELECT FROM rate_limits s
+                            WHERE s.account = p_account AND s.scope = p_scope
+                              AND s.source = 'set' AND s.requests IS NOT NULL) AS is_set) known
     ON CONFLICT (account, scope, source) DO UPDATE
        SET requests = CASE WHEN l.expires_at > clock_timestamp()
                            THEN coalesce(excluded.requests, l.requests)

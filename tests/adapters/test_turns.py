@@ -214,6 +214,14 @@ async def test_second_lesson_without_a_number_keeps_the_pace_of_the_first(databa
     assert found.blocked_until is not None
 
 
+async def test_lesson_teaches_no_pace_where_a_person_set_one(database):
+    await limit(database, "*", requests=24, period_s=6)
+    await learn_limit(database, A, Lesson("*", 5, 24, 60, 3605))
+    learned, _ = await read_limits(database, A)
+    assert (learned.source, learned.requests) == ("learned", None)
+    assert (learned.expires_at - learned.blocked_until).total_seconds() < 1
+
+
 async def test_limit_without_numbers_is_removed_with_what_was_learned(database):
     await limit(database, "*", requests=5)
     await learn_limit(database, A, Lesson("*", 100, 20, 60, 900))
