@@ -48,7 +48,7 @@ async def task_runs_of(result: RoutingResult, at_least: int = 0) -> list[Any]:
 
     wanted = FlowRunFilter(id=FlowRunFilterId(any_=[result.flow_run_id]))
     async with get_client() as client:
-        for _ in range(100):
+        for _ in range(600):
             runs = await client.read_task_runs(flow_run_filter=wanted)
             if len(runs) >= at_least and all(run.state and run.state.is_final() for run in runs):
                 break
