@@ -69,7 +69,8 @@ class Race:
         """End the race."""
         tasks = [contestant.task for contestant in self._contestants]
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # a second time would cut off the booking
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def enter(self, attempt: Attempt) -> Contestant:
@@ -79,7 +80,10 @@ class Race:
         return contestant
 
     async def end(self) -> Contestant | None:
-        """Wait until somebody has won or nobody can any more; an error of ours ends it as well."""
+        """Wait until somebody has won or nobody can any more; an error of ours ends it as well.
+
+        Who has lost is cancelled now: a winner that streams may go on for long.
+        """
         decided = asyncio.create_task(self.decided.wait())
         try:
             while self.winner is None:
@@ -90,6 +94,9 @@ class Race:
                 await asyncio.wait([*running, decided], return_when=asyncio.FIRST_COMPLETED)
         finally:
             decided.cancel()
+        for one in self._contestants:
+            if one is not self.winner:
+                one.task.cancel()
         return self.winner
 
 

@@ -200,6 +200,19 @@ async def test_stream_is_that_of_the_first_token_and_no_other_piece_is_passed_on
     assert await bench.balance() == (bench.true_spend, 0)
 
 
+async def test_slow_model_is_cancelled_as_soon_as_the_other_one_streams(bench, collected):
+    await set_hedge(bench)
+    slow(bench, FIRST, 120)
+    slow(bench, SECOND, 10)
+    asked = asyncio.create_task(bench.route(sink=collected))
+    states = [""]
+    while not asked.done() and states[0] != "UNKNOWN":
+        await asyncio.sleep(0.02)
+        states = [row["state"] for row in await bench.rows()] or [""]
+    assert (states, asked.done()) == (["UNKNOWN", "SENT"], False)
+    assert outcomes(await asked) == [(FIRST, "cancelled"), (SECOND, "ok")]
+
+
 async def test_stream_whose_first_token_has_come_is_not_hedged(bench, collected):
     await set_hedge(bench, 1500)
     slow(bench, FIRST, 3)
