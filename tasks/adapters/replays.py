@@ -26,14 +26,16 @@ async def replay_decisions(opened: Runtime, decision_id: UUID | None) -> ReplayR
 
 async def _replay_every(opened: Runtime) -> ReplayReport:
     replayed, identical, differences = 0, 0, list[Difference]()
-    async with asyncio.TaskGroup() as group:
-        reading = group.create_task(_page(opened, UUID(int=0)))
+    reading = asyncio.create_task(_page(opened, UUID(int=0)))
+    try:
         while rows := await reading:
-            reading = group.create_task(_page(opened, rows[-1]["id"]))
+            reading = asyncio.create_task(_page(opened, rows[-1]["id"]))
             await asyncio.sleep(0.001)  # the next page is asked for before this one is recomputed
             report = _replayed(rows)
             replayed, identical = replayed + report.replayed, identical + report.identical
             differences += report.differences
+    finally:
+        reading.cancel()
     return ReplayReport(replayed, identical, tuple(differences))
 
 
