@@ -62,8 +62,8 @@ DECLARE
     budgets uuid[];
     holds   numeric[];
 BEGIN
-    IF p_cost < 0 THEN
-        RAISE EXCEPTION 'a bill cannot be negative' USING ERRCODE = 'check_violation';
+    IF p_cost IS NULL OR p_cost < 0 THEN
+        RAISE EXCEPTION 'a bill cannot be negative or unknown' USING ERRCODE = 'check_violation';
     END IF;
     UPDATE model_selections s
        SET state = 'SETTLED', actual_cost = p_cost, settle_source = p_source,
