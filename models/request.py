@@ -136,8 +136,13 @@ class RoutingRequest(BaseModel):
         return None
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of everything that shapes the answer; same key must mean same hash."""
+        """Return the SHA-256 of everything that shapes the answer; same key must mean same hash.
+
+        Also of the tenant, where there is one: its keys must not bring another one's answers.
+        """
         body = self.model_dump(mode="json", exclude=_NOT_IN_FINGERPRINT)
+        if self.tenant is not None:
+            body["tenant"] = self.tenant
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -50,6 +50,11 @@ def test_request_names_the_callers_key(fields, key):
     assert RoutingRequest(prompt="x", **fields).caller_key() == key
 
 
+def test_fingerprint_tells_tenants_apart_so_that_a_key_never_brings_anothers_answer():
+    prints = {RoutingRequest(prompt="x", tenant=one).fingerprint() for one in (None, "a", "b")}
+    assert len(prints) == 3
+
+
 def test_fingerprint_changes_with_what_shapes_the_answer_only():
     base = RoutingRequest(prompt="x")
     assert base.fingerprint() == RoutingRequest(prompt="x", priority=9).fingerprint()
