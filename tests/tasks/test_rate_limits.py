@@ -60,7 +60,7 @@ def bench(request, runtime, simulator, mocker) -> Bench:
 
 
 async def test_call_above_the_limit_waits_for_its_turn_and_holds_no_money_meanwhile(bench):
-    await limit(bench.runtime, FIRST, requests=1, period_s=1)
+    await limit(bench.runtime, FIRST, requests=1, period_s=4)
     await bench.route()
     waiting = asyncio.create_task(bench.route("The second one."))
     await until_somebody_waits(bench)
