@@ -199,6 +199,13 @@ class DecisionsDocument(PageInfo):
     items: list[DecisionSummary]
 
 
+class StoredTexts(Document):
+    """What was asked and answered."""
+
+    messages: list[dict[str, Any]]
+    content: str | None
+
+
 class ExplainedDecision(Document):
     """A decision with its reasons, what was considered, its attempts and its snapshot."""
 
@@ -225,6 +232,7 @@ class ExplainedDecision(Document):
     explanation: list[dict[str, Any]] = Field(description="In plain words: parts with their lines")
     snapshot: dict[str, Any] | None
     plan: dict[str, Any] | None
+    texts: StoredTexts | None = Field(description="Only where storing prompts is switched on")
 
 
 class Feedback(BaseModel):

@@ -23,7 +23,7 @@ def explain(decision_id: UUID, as_json: bool) -> None:
     """Tell why this model was chosen, what else was considered, and what it cost."""
 
     async def read(opened: Runtime) -> dict[str, Any]:
-        from tasks.adapters.decisions import explained_decision
+        from tasks.adapters.explained import explained_decision
 
         return await explained_decision(opened, decision_id)
 

@@ -1,4 +1,4 @@
-"""The life of a decision: received, snapshotted, planned, finished, and read back."""
+"""The life of a decision: received, snapshotted, planned and finished."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from models.canary import with_canary
 from models.classification import classify
 from models.decision import Arrival, Caller, Ending
 from models.errors import IdempotencyConflict, InvalidRequest, LostRace, NotFound
-from models.explained import explanation_parts
 from models.plan import Plan, plan_from_document
 from models.policy import Policy, policy_for
 from models.request import RoutingRequest
@@ -30,7 +29,6 @@ from tasks.adapters.snapshots import read_snapshot
 from tasks.adapters.store import decisions as store
 from tasks.adapters.store.approvals import read_approval
 from tasks.adapters.store.canaries import read_serving
-from tasks.adapters.store.feedback import read_feedback
 from tasks.adapters.store.set_aside import set_aside
 
 
@@ -258,35 +256,3 @@ async def finished_result(decision_id: UUID) -> RoutingResult | None:
     if row is None or row["result"] is None or row["request"] is not None:
         return None
     return RoutingResult.model_validate(row["result"])
-
-
-async def explained_decision(opened: Runtime, decision_id: UUID) -> dict[str, Any]:
-    """Return the decision with its reasons, what was considered, its attempts and snapshot."""
-    row = await store.read_decision(opened.database, decision_id)
-    if row is None:
-        raise NotFound(f"there is no decision {decision_id}")
-    attempts = await opened.ledger.attempts(decision_id)
-    plan = row["plan"] or {}
-    document = {
-        "decision_id": row["id"],
-        "status": row["status"],
-        "task_id": row["task_id"],
-        "task_type": row["task_type"],
-        "complexity": row["complexity"],
-        "policy": row["policy_name"],
-        "policy_version": row["policy_version"],
-        "worker_id": row["worker_id"],
-        "trace": row["trace"],
-        "simulated": row["simulated"],
-        "flow_run_id": row["flow_run_id"],
-        "reused_from": row["reused_from"],
-        "created_at": row["created_at"],
-        "finished_at": row["finished_at"],
-        "reasons": row["reasons"] or plan.get("reasons", []),
-        "considered": plan.get("considered", []),
-        "attempts": [attempt_result(attempt).model_dump(mode="json") for attempt in attempts],
-        "feedback": await read_feedback(opened.database, decision_id),
-        "snapshot": row["snapshot"],
-        "plan": row["plan"],
-    }
-    return document | {"explanation": [part._asdict() for part in explanation_parts(document)]}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import httpx
 
 from tests.api.conftest import RunningApi
 
+MARKUP = "<img src=x onerror=alert(1)> Is it up?"
 FILES = ("/", "/page/page.css", "/page/page.js")
 
 
@@ -38,3 +42,32 @@ def test_page_shows_every_kind_of_saving(api: RunningApi) -> None:
     shown = re.search(r"SAVED_BY = \{(.*?)\}", script, re.DOTALL)
     assert shown is not None and set(re.findall(r"(\w+):", shown[1])) == set(kinds)
     assert 'id="saved"' in page
+
+
+def test_texts_are_shown_only_where_storing_them_is_switched_on(api: RunningApi) -> None:
+    with api.client() as client:
+        unstored = _routed(client)["texts"]
+        policy = {
+            key: value
+            for key, value in _policy(client, "ops").items()
+            if key not in ("version", "is_active")
+        }
+        stored = client.post("/api/routing/policies", json=policy | {"store_prompts": True})
+        assert stored.is_success, stored.text
+        texts = _routed(client)["texts"]
+    assert unstored is None
+    assert texts["messages"] == [{"role": "user", "content": MARKUP}]
+    assert texts["content"]
+
+
+def _routed(client: httpx.Client) -> dict[str, Any]:
+    request = {"prompt": MARKUP, "policy": "ops"}
+    result = client.post("/api/routing/tasks", json=request).json()
+    document: dict[str, Any] = client.get(f"/api/routing/decisions/{result['decision_id']}").json()
+    return document
+
+
+def _policy(client: httpx.Client, name: str) -> dict[str, Any]:
+    items = client.get("/api/routing/policies").json()["items"]
+    found: dict[str, Any] = next(item for item in items if item["name"] == name)
+    return found

@@ -16,7 +16,7 @@ from models.errors import InvalidRequest, NotFound
 from models.request import RoutingRequest
 from models.result import RoutingResult, Status
 from tasks.adapters.approvals import answer_approval
-from tasks.adapters.decisions import explained_decision
+from tasks.adapters.explained import explained_decision
 from tasks.adapters.parking import release_decision
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.runtime import Runtime

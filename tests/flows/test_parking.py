@@ -15,7 +15,7 @@ from models.attempt import Hold, Reserved
 from models.budget import BudgetDefinition
 from models.request import OnExhausted, RoutingRequest
 from models.result import RoutingResult, Status
-from tasks.adapters.decisions import explained_decision
+from tasks.adapters.explained import explained_decision
 from tasks.adapters.parking import release_due
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.runtime import Runtime

@@ -21,7 +21,7 @@ from models.errors import InvalidRequest
 from models.policy import parse_policy
 from models.rate_limit import LimitOrder
 from tasks.adapters.database import Database
-from tasks.adapters.decisions import explained_decision
+from tasks.adapters.explained import explained_decision
 from tasks.adapters.ledger import Ledger
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.runtime import Runtime, open_runtime

@@ -12,7 +12,7 @@ from deployments.api.lanes import Lanes
 from deployments.api.options import ServeOptions
 from models.policy import parse_policy
 from models.request import RoutingRequest
-from tasks.adapters.decisions import explained_decision
+from tasks.adapters.explained import explained_decision
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.store import answers as store
 from tasks.adapters.store.feedback import save_feedback

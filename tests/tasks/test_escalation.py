@@ -17,7 +17,7 @@ from models.learning.checks import Agreement, CheckAudits
 from models.policy import parse_policy
 from models.request import RoutingRequest
 from models.result import Outcome, Status
-from tasks.adapters.decisions import explained_decision
+from tasks.adapters.explained import explained_decision
 from tasks.adapters.learning import learn_orders
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.store.check_audits import read_agreements, read_audits, read_check

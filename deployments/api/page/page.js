@@ -215,6 +215,22 @@ function runLink(flowRunId) {
   return node("a", { href: `${base}/runs/flow-run/${encodeURIComponent(flowRunId)}`, rel: "noreferrer" }, "its run in Prefect");
 }
 
+// Prompt and answer, where storing prompts is switched on; kept, so that a refresh shows them again.
+const texts = new Map();
+
+function drawTexts(place, id) {
+  const found = texts.get(id);
+  if (!found) return;
+  const said = found.messages.map((m) => [m.role, typeof m.content === "string" ? m.content : JSON.stringify(m.content, null, 1)]);
+  place.replaceChildren(...[...said, ["answer", found.content ?? "-"]].flatMap(([who, text]) =>
+    [node("p", {}, who), node("pre", {}, text)]));
+}
+
+async function showTexts(place, id) {
+  if (!texts.has(id)) texts.set(id, (await ask(`/api/routing/decisions/${id}`)).texts);
+  drawTexts(place, id);
+}
+
 function drawDecisions(items) {
   const shown = items.map((d) => {
     const line = node("summary", {},
@@ -224,8 +240,15 @@ function drawDecisions(items) {
     const made = node("details", {}, line,
       node("ul", {}, ...d.reasons.map((reason) => node("li", {}, reason))),
       node("p", {}, `decision ${d.decision_id}, ${d.attempts} attempts, `, runLink(d.flow_run_id)));
+    const place = node("div");
+    made.append(place);
+    drawTexts(place, d.decision_id);
     if (opened.has(d.decision_id)) made.open = true;
-    made.addEventListener("toggle", () => (made.open ? opened.add(d.decision_id) : opened.delete(d.decision_id)));
+    made.addEventListener("toggle", () => {
+      if (!made.open) { opened.delete(d.decision_id); return; }
+      opened.add(d.decision_id);
+      if (d.finished_at) showTexts(place, d.decision_id).catch((error) => place.replaceChildren(node("p", {}, error.message)));
+    });
     return made;
   });
   at("decisions").replaceChildren(...(shown.length ? shown : [node("p", { class: "empty" }, "no decision yet")]));

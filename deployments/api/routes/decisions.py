@@ -18,7 +18,7 @@ from deployments.api.documents import (
 from deployments.api.queries import NO_PAGE, PAGE_DEFAULT, Cursor, Limit, SpanQuery
 from deployments.api.state import ReadCaller, RouteCaller, State
 from models.result import Status
-from tasks.adapters.decisions import explained_decision
+from tasks.adapters.explained import explained_decision
 from tasks.adapters.store.feedback import save_feedback
 from tasks.adapters.store.listings import DecisionFilter, list_decisions
 
