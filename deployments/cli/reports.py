@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 
 GROUPS_MAX = 1000
 KINDS = ("downgrade", "cache", "duplicate", "escalation")
+PERFORMANCE = (
+    "attempts",
+    "success",
+    "mean ms",
+    "p95 ms",
+    "cost",
+    "a success costs",
+    "tokens a success",
+    "errors",
+    "satisfaction",
+)
 COST_GROUPS = ("day", "week", "month", "policy", "model", "worker", "task_type", "task")
 
 
@@ -120,16 +131,26 @@ def performance(since: str, until: str | None, group_by: PerformanceGroup, as_js
     if as_json:
         print_json(document)
         return
-    columns = (
-        "key",
-        "requests",
-        "success_rate",
-        "latency_ms_avg",
-        "latency_ms_p95",
-        "cost_usd",
-        "cost_per_success_usd",
-        "tokens_per_success",
-        "errors",
-        "satisfaction",
+    columns = (group_by, *PERFORMANCE)
+    print_table(columns, [performance_row(group) for group in document["groups"]])
+
+
+def performance_row(group: dict[str, Any]) -> tuple[Any, ...]:
+    """Return one line of the table of performance, in the units that people read."""
+    errors = ", ".join(f"{kind} {count}" for kind, count in group["errors"].items())
+    return (
+        group["key"],
+        group["requests"],
+        _percent(group["success_rate"]),
+        group["latency_ms_avg"] and round(group["latency_ms_avg"]),
+        group["latency_ms_p95"],
+        group["cost_usd"],
+        group["cost_per_success_usd"],
+        group["tokens_per_success"] and round(group["tokens_per_success"]),
+        errors or None,
+        _percent(group["satisfaction"]),
     )
-    print_table(columns, [tuple(group[c] for c in columns) for group in document["groups"]])
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.1%}"

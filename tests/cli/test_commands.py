@@ -100,7 +100,7 @@ def test_tables_for_people_name_what_was_asked(ready):
     decision_id = ready(*ROUTE, "--json").document["decision_id"]
     for arguments, words in [
         (("costs",), "ops"),
-        (("performance",), "success_rate"),
+        (("performance",), "100.0%"),
         (("budgets", "list"), "global daily"),
         (("policies", "list"), "deep_research"),
         (("explain", decision_id), "gave the answer"),
