@@ -36,7 +36,7 @@ class Arrival:
     """A request with its identity and class.
 
     `stored` is the result of an earlier arrival under the same key; then nothing more is done.
-    `attempts_made` counts the attempts that a crashed or refused earlier run left behind.
+    `attempts_made` is the number of the last attempt that a crashed or refused earlier run left.
     `approval` is set when a person approved the stored plan; then that plan is followed.
     """
 

@@ -43,7 +43,7 @@ async def await_other_owner(opened: Runtime, attempt: AttemptRow) -> Completion:
 async def finished_attempt(
     opened: Runtime, decision_id: UUID, *, asks_two: bool = False
 ) -> tuple[Answered | None, int]:
-    """Return the stored good answer of a decision, if any, and how many attempts it has had.
+    """Return the stored good answer of a decision, if any, and its last attempt's number.
 
     Waits for a living owner, sweeps a dead one, and asks the upstream about unknown attempts
     first, so that a new attempt is made only when the old ones are certain to bring nothing. With
@@ -62,12 +62,13 @@ async def finished_attempt(
     if asks_two:
         found = await _confirmed(opened, decision_id, answers)
     if found is not None:
-        return found, len(attempts)
+        return found, attempts[-1].attempt_no
     current = await opened.ledger.attempts(decision_id)  # a sweep may have made some unknown
     if any(attempt.state is AttemptState.UNKNOWN for attempt in current):
         await reconcile_unknown(opened.ledger, opened.upstream)
-    # not those of `current`: a racer's attempt that began meanwhile was not waited for
-    return None, len(attempts)
+    # not those of `current`: a racer's attempt that began meanwhile was not waited for; and the
+    # last number, not how many: an attempt that got no hold or no turn has no row
+    return None, attempts[-1].attempt_no if attempts else 0
 
 
 async def _confirmed(

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from models.attempt import AttemptRow, Hold
+from models.attempt import AttemptRow, Hold, Reserved
 from tasks.adapters.database import Database
 from tasks.adapters.ledger import Ledger
 from tasks.adapters.resume import finished_attempt
@@ -31,13 +31,12 @@ class RacedLedger(Ledger):
         return seen
 
 
-async def test_attempt_that_a_racer_begins_meanwhile_is_not_counted_as_made(bench: Bench) -> None:
-    decision_id = uuid4()
-    hold = Hold(
-        key=f"{decision_id}/1",
+def hold_of(decision_id: UUID, attempt_no: int) -> Hold:
+    return Hold(
+        key=f"{decision_id}/{attempt_no}",
         request_hash="h",
         decision_id=decision_id,
-        attempt_no=1,
+        attempt_no=attempt_no,
         token=uuid4(),
         owner="racer",
         model_id="openai/gpt-4o",
@@ -47,8 +46,24 @@ async def test_attempt_that_a_racer_begins_meanwhile_is_not_counted_as_made(benc
         elastic_usd=Decimal("0.01"),
         task_cap_usd=None,
     )
+
+
+async def test_attempt_that_a_racer_begins_meanwhile_is_not_counted_as_made(bench: Bench) -> None:
+    decision_id = uuid4()
+    hold = hold_of(decision_id, 1)
     raced = replace(bench.runtime, ledger=RacedLedger(bench.runtime.database, hold))
     assert await finished_attempt(raced, decision_id) == (
         None,
         0,
     )  # it asks for attempt 1, and waits
+
+
+async def test_numbers_go_on_after_the_last_attempt_although_one_before_it_got_no_hold(
+    bench: Bench,
+) -> None:
+    decision_id, ledger = uuid4(), bench.runtime.ledger
+    hold = hold_of(decision_id, 2)
+    reserved = await ledger.reserve(hold)
+    assert isinstance(reserved, Reserved)
+    assert await ledger.release(reserved.selection_id, hold.token, outcome="failed")
+    assert await finished_attempt(bench.runtime, decision_id) == (None, 2)
