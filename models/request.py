@@ -128,12 +128,14 @@ class RoutingRequest(BaseModel):
         )
 
     def caller_key(self) -> str | None:
-        """Return the caller's idempotency key: its own, or `task_id/step`, else None."""
-        if self.idempotency_key is not None:
-            return self.idempotency_key
-        if self.task_id is not None and self.step is not None:
-            return f"{self.task_id}/{self.step}"
-        return None
+        """Return the caller's idempotency key: its own, or `task_id/step`, else None.
+
+        Each tenant has a space of keys of its own: none meets, or learns of, those of another.
+        """
+        key = self.idempotency_key
+        if key is None and self.task_id is not None and self.step is not None:
+            key = f"{self.task_id}/{self.step}"
+        return key if key is None or self.tenant is None else f"{self.tenant}/{key}"
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of everything that shapes the answer; same key must mean same hash.

@@ -50,6 +50,12 @@ def test_request_names_the_callers_key(fields, key):
     assert RoutingRequest(prompt="x", **fields).caller_key() == key
 
 
+def test_key_of_one_tenant_is_not_that_of_another():
+    keys = {RoutingRequest(prompt="x", idempotency_key="k", tenant=t).caller_key() for t in "ab"}
+    assert keys == {"a/k", "b/k"}
+    assert RoutingRequest(prompt="x", tenant="a").caller_key() is None
+
+
 def test_fingerprint_tells_tenants_apart_so_that_a_key_never_brings_anothers_answer():
     prints = {RoutingRequest(prompt="x", tenant=one).fingerprint() for one in (None, "a", "b")}
     assert len(prints) == 3

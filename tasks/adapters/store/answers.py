@@ -50,11 +50,15 @@ UPDATE answers_in_flight SET is_open = true,
 """
 
 SWEEP = """
+-- Many processes sweep: each takes what no other one holds, so that none waits for another.
 WITH landed AS (
-    DELETE FROM answers_in_flight WHERE lease_expires_at < clock_timestamp() - interval '1 minute'
+    DELETE FROM answers_in_flight WHERE key IN (
+        SELECT key FROM answers_in_flight
+         WHERE lease_expires_at < clock_timestamp() - interval '1 minute' FOR UPDATE SKIP LOCKED)
 )
 DELETE FROM cached_answers WHERE key IN (
-    SELECT key FROM cached_answers WHERE expires_at <= clock_timestamp() LIMIT 5000)
+    SELECT key FROM cached_answers WHERE expires_at <= clock_timestamp()
+     LIMIT 5000 FOR UPDATE SKIP LOCKED)
 """
 
 # The table's size on disk is known at once and never less than what is in it.
@@ -63,13 +67,17 @@ SIZE = "SELECT pg_total_relation_size('cached_answers') AS bytes"
 BOUND = """
 -- The newest answers that fit together stay.
 DELETE FROM cached_answers WHERE key IN (
-    SELECT key FROM (SELECT key, sum(bytes) OVER (ORDER BY created_at DESC, key) AS so_far
-                       FROM cached_answers) AS newest
-     WHERE so_far > %(bytes_max)s)
+    SELECT c.key FROM cached_answers c
+      JOIN (SELECT key, sum(bytes) OVER (ORDER BY created_at DESC, key) AS so_far
+              FROM cached_answers) AS newest ON newest.key = c.key
+     WHERE newest.so_far > %(bytes_max)s FOR UPDATE OF c SKIP LOCKED)
 """
 
 PURGE = """
-DELETE FROM cached_answers WHERE %(policy)s::text IS NULL OR policy_name = %(policy)s
+-- All of them, so this one waits; in the order of keys, so that two purges never wait in a ring.
+DELETE FROM cached_answers WHERE key IN (
+    SELECT key FROM cached_answers WHERE %(policy)s::text IS NULL OR policy_name = %(policy)s
+     ORDER BY key FOR UPDATE)
 """
 
 STATISTICS = """
