@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from models.errors import InvalidPolicy, NotFound
-from models.policy import Policy
+from models.policy import LearnedOrder, Policy
 from tasks.adapters.canaries import canary_evidence, judge_canaries
 from tasks.adapters.replays import replay_decisions
 from tasks.adapters.store.alerts import recent_alerts
 from tasks.adapters.store.canaries import end_canary, start_canary
 from tasks.adapters.store.decisions import read_decision
-from tasks.adapters.store.policies import apply_policies, read_policy
+from tasks.adapters.store.policies import apply_policies, read_policy, save_orders
 from tests.bench import Bench
 from tests.tasks.canary_rows import recorded
 
@@ -72,6 +72,23 @@ async def test_learned_version_in_between_keeps_its_number(bench: Bench):
     await end_canary(bench.runtime.database, "code", "promoted", "test")
     policy = await read_policy(bench.runtime.database, "code")
     assert (policy.version, policy.max_tokens) == (4, 77)
+
+
+@pytest.mark.parametrize("has_same_models", [True, False])
+async def test_orders_learned_in_between_stay_where_the_models_are_the_same(
+    bench: Bench, has_same_models: bool
+):
+    present = await read_policy(bench.runtime.database, "code")
+    models = [one.model_dump(mode="json") for one in present.models]
+    changes = {} if has_same_models else {"models": models[:-1]}
+    await begun(bench, **{"max_tokens": 77} | changes)
+    ids = tuple(one.model_id for one in present.ordered_models())
+    learned = LearnedOrder(task_type="fix_bug", models=(*ids[1:], ids[0]))
+    await save_orders(bench.runtime.database, present, [learned], reason="test")
+    await end_canary(bench.runtime.database, "code", "promoted", "test")
+    policy = await read_policy(bench.runtime.database, "code")
+    assert (policy.version, policy.max_tokens) == (4, 77)
+    assert policy.orders == ((learned,) if has_same_models else ())
 
 
 async def test_aborted_version_serves_nobody_and_its_number_is_not_used_again(bench: Bench):

@@ -165,28 +165,28 @@ async def end_canary(database: Database, name: str, status: Ending, reason: str)
         if ended is None or present is None:
             raise NotFound(f"policy {name!r} has no running canary")
         if status == "promoted":
-            await _put_in_force(connection, ended, present["version"], reason)
+            await _put_in_force(connection, ended, present, reason)
             await refuse_shared_claims(connection)
     return _canary(ended)
 
 
 async def _put_in_force(
-    connection: AsyncConnection[DictRow], ended: dict[str, Any], in_force: int, reason: str
+    connection: AsyncConnection[DictRow],
+    ended: dict[str, Any],
+    present: dict[str, Any],
+    reason: str,
 ) -> None:
     """Make the trial's version the policy's; versions only rise, so a later one gets a new number.
 
-    The policy may have moved on meanwhile: learned orders are new versions too.
+    The policy may have moved on meanwhile: orders that were learned since are new versions too,
+    and stay in force where the models are the same.
     """
-    version = ended["version"]
-    if version <= in_force:
+    version, known = ended["version"], Policy.model_validate(present["policy_config"])
+    policy = with_known_orders(Policy.model_validate(ended["policy_config"]), known)
+    if version <= present["version"]:
         version = await _next_version(connection, ended["name"])
-        policy = Policy.model_validate(ended["policy_config"])
         await keep_version(connection, policy, version, "person", f"promoted: {reason}")
-    values = {
-        "name": ended["name"],
-        "version": version,
-        "config": Jsonb(ended["policy_config"]),
-    }
+    values = {"name": ended["name"], "version": version, "config": Jsonb(policy.stored())}
     await connection.execute(IN_FORCE, values)
 
 
