@@ -82,7 +82,7 @@ async def find_answer(arrival: Arrival, snapshot: Snapshot, plan: Plan) -> Found
 async def _found(opened: Runtime, arrival: Arrival, flight: Flight, *, leads: bool) -> Found:
     pause_s, waited = POLL_S, False
     while True:
-        way, kept = await store.find_answer(opened.database, flight, leads=leads)
+        way, kept = await _looked(opened, flight, leads=leads)
         if kept is not None:
             return replace(kept, was_awaited=waited)
         if way != "follow":
@@ -92,6 +92,27 @@ async def _found(opened: Runtime, arrival: Arrival, flight: Flight, *, leads: bo
         waited = True
         await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
         pause_s = min(pause_s * POLL_GROWTH, POLL_S_MAX)
+
+
+async def _looked(opened: Runtime, flight: Flight, *, leads: bool) -> tuple[str, KeptAnswer | None]:
+    """Look once; who is cancelled meanwhile gives back the lead that the database granted."""
+    asked = asyncio.ensure_future(store.find_answer(opened.database, flight, leads=leads))
+    try:
+        return await asyncio.shield(asked)
+    except asyncio.CancelledError:
+        await finish(_give_back(opened, flight, asked))
+        raise
+
+
+async def _give_back(
+    opened: Runtime, flight: Flight, asked: Awaitable[tuple[str, KeptAnswer | None]]
+) -> None:
+    try:
+        way, _ = await asked
+        if way == "lead":
+            await store.leave_lead(opened.database, flight)
+    except DatabaseFailed as failure:
+        logger.warning("a lead was not given back, others wait %.0f s: %s", LEASE_S, failure)
 
 
 async def _pass_on(arrival: Arrival, policy: Policy, completion: Completion) -> None:

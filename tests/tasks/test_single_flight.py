@@ -8,16 +8,20 @@ import os
 import subprocess
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
+from psycopg.rows import DictRow
 
 from deployments.lanes import run_in_lane
 from models.request import RoutingRequest
 from models.result import RoutingResult
+from tasks.adapters.database import Database, Parameters
 from tasks.adapters.runtime import open_runtime, using_runtime
 from tasks.adapters.settings import Settings
+from tasks.adapters.store.answers import FIND
 from tests.bench import PROMPT, Bench
 from tests.tasks.test_cached_answers import with_cache
 
@@ -143,6 +147,35 @@ async def test_follower_leads_when_the_leader_is_cancelled(bench: Bench) -> None
     await asyncio.gather(leader, return_exceptions=True)
     assert (await follower).status == "completed"
     assert len(bench.charges) == 2  # what hung is charged as well: only its answer is lost
+
+
+class LateDatabase(Database):
+    """A database whose answers take a while to arrive: what it did is done by then."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database._pool)
+        self.has_granted = asyncio.Event()
+
+    async def fetch_one(self, query: LiteralString, parameters: Parameters = ()) -> DictRow | None:
+        row = await super().fetch_one(query, parameters)
+        if query == FIND and row is not None and row["way"] == "lead":
+            self.has_granted.set()
+            await asyncio.sleep(0.1)
+        return row
+
+
+async def test_lead_of_a_request_that_is_cancelled_while_it_gets_it_is_given_back(
+    bench: Bench,
+) -> None:
+    await with_cache(bench)
+    late = LateDatabase(bench.runtime.database)
+    with using_runtime(replace(bench.runtime, database=late)):
+        leader = asyncio.create_task(bench.route())
+    await late.has_granted.wait()
+    leader.cancel()
+    await asyncio.gather(leader, return_exceptions=True)
+    assert await late.fetch_all("SELECT * FROM answers_in_flight") == []
+    assert bench.asked == 0
 
 
 async def test_follower_fails_at_its_own_deadline_and_holds_nothing(bench: Bench) -> None:
