@@ -239,7 +239,7 @@ function drawDecisions(items) {
       node("span", { class: "n" }, d.unknown_attempts ? `${usd(d.cost_usd)} + ?` : usd(d.cost_usd)), node("span", { class: "n" }, milliseconds(d.latency_ms)));
     const made = node("details", {}, line,
       node("ul", {}, ...d.reasons.map((reason) => node("li", {}, reason))),
-      node("p", {}, `decision ${d.decision_id}, ${d.attempts} attempts, `, runLink(d.flow_run_id)));
+      node("p", {}, `decision ${d.decision_id}, ${d.attempts} ${d.attempts === 1 ? "attempt" : "attempts"}, `, runLink(d.flow_run_id)));
     const place = node("div");
     made.append(place);
     drawTexts(place, d.decision_id);
