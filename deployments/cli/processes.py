@@ -73,8 +73,9 @@ def deploy(as_json: bool) -> None:
 @click.option("--name", help="Name in the Prefect UI; the process's identity is added.")
 @click.option("--queue", "queues", multiple=True, help="Work queue to serve; else all. Repeatable.")
 @click.option("--drain", "drain_s", type=float, default=30.0, show_default=True, help="Seconds.")
+@json_option
 def worker(
-    pool: str, limit: int, name: str | None, queues: tuple[str, ...], drain_s: float
+    pool: str, limit: int, name: str | None, queues: tuple[str, ...], drain_s: float, as_json: bool
 ) -> None:
     """Run a warm worker in the foreground; needs PREFECT_API_URL and DATABASE_URL, or `up`."""
     from deployments.system import attached
@@ -87,14 +88,20 @@ def worker(
         signal.signal(number, lambda received, _: os._exit(128 + received))
     from deployments.worker.start import run_worker
 
+    if as_json:
+        print_json({"pool": pool, "limit": limit, "pid": os.getpid()})
     run_worker(pool=pool, limit=limit, name=name, queues=queues, drain_s=drain_s)
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8701, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-def simulator(port: int, seed: int) -> int:
-    """Run the OpenRouter simulator in the foreground, for clients under test."""
+@json_option
+def simulator(port: int, seed: int, as_json: bool) -> int:
+    """Run the OpenRouter simulator in the foreground, for clients under test.
+
+    It prints where it listens as one JSON document, with and without --json.
+    """
     from deployments.simulator.__main__ import main
 
     say("Ctrl-C ends it; POST /simulator/faults makes it fail on demand")
