@@ -53,6 +53,8 @@ async def task_runs_of(result: RoutingResult, at_least: int = 0) -> list[Any]:
             if len(runs) >= at_least and all(run.state and run.state.is_final() for run in runs):
                 break
             await asyncio.sleep(0.1)
+        else:
+            raise AssertionError(f"{len(runs)} task runs, not {at_least}, or one never ended")
     return sorted(runs, key=lambda run: run.expected_start_time)
 
 
