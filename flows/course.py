@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from flows.agreement import Compared
-from models.agreement import agrees
+from models.agreement import contradicted
 from models.attempt import Candidate
 from models.completion import Completion
 from models.decision import Answered, Arrival, Ending
@@ -48,7 +48,7 @@ class Course:
         spare = () if self.compared is None else self.compared.answers
         if spare and completion is None:
             return self._unconfirmed(plan, spare)
-        aside = () if completion is None else _differing(spare, completion)
+        aside = () if completion is None else contradicted(spare, completion)
         reasons = tuple(self.reasons)
         made = Ending(plan, status, completion, reasons, set_aside=aside, hedged=self.hedged)
         if status is not Status.PARKED:
@@ -75,15 +75,6 @@ class Course:
         )
 
 
-def _differing(spare: Sequence[Answered], completion: Completion) -> tuple[int, ...]:
-    """Return the attempts that the third model's answer contradicts, where two were compared."""
-    return tuple(
-        one.attempt_no
-        for one in spare
-        if len(spare) > 1 and not agrees(one.completion.content, completion.content)
-    )
-
-
 def begun(arrival: Arrival, snapshot: Snapshot, plan: Plan) -> Course:
     """Return the course of a plan; a chain has a time of its own beside the deadline."""
     ends_at, reason = arrival.deadline_at, "the deadline has passed"
@@ -94,4 +85,7 @@ def begun(arrival: Arrival, snapshot: Snapshot, plan: Plan) -> Course:
             ends_at, reason = chain_ends_at, f"the {max_s:g} s of the whole chain have passed"
     made = arrival.attempts_made
     asks_two = plan.chain is not None and plan.chain.asks_two and not made
-    return Course(deque(plan.remaining(made)), made, ends_at, reason, asks_two)
+    course = Course(deque(plan.remaining(made)), made, ends_at, reason, asks_two)
+    if arrival.compared:
+        course.compared = Compared(arrival.compared, False, ())
+    return course

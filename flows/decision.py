@@ -27,7 +27,7 @@ async def route(request: RoutingRequest, caller: Caller, steps: Steps) -> Routin
         return chosen
     arrival, snapshot, plan = chosen.arrival, chosen.snapshot, chosen.plan
     async with sharing(arrival, snapshot, plan, steps.find_answer) as shared:
-        ending = shared.ending or refused(plan)
+        ending = shared.ending or _refused_now(arrival, snapshot, plan)
         ending = ending or await make_attempts(arrival, snapshot, plan, steps)  # 9
         shared.ending, shared.result = ending, await steps.record_outcome(arrival, ending)  # 10, 11
         return shared.result
@@ -48,6 +48,13 @@ def refused(plan: Plan) -> Ending | None:
         (),
         resume_after=plan.refusal.period_end if parks else None,
     )
+
+
+def _refused_now(arrival: Arrival, snapshot: Snapshot, plan: Plan) -> Ending | None:
+    """Return the ending of a refused plan; what an earlier run paid for is better than none."""
+    if arrival.compared and plan.refusal is not None:
+        return begun(arrival, snapshot, plan).ending(plan, Status.REJECTED)
+    return refused(plan)
 
 
 async def make_attempts(arrival: Arrival, snapshot: Snapshot, plan: Plan, steps: Steps) -> Ending:

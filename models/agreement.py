@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Never
+
+from models.completion import Completion
+from models.decision import Answered
 
 COMPARED_CHARS_MAX = 20_000  # longer texts never agree, and need not be looked at
 _AT_THE_END = " .,;:!?"
@@ -21,6 +25,15 @@ def agrees(first: str, second: str) -> bool:
         return False
     one, other = canonical(first), canonical(second)
     return bool(one) and one == other
+
+
+def contradicted(compared: Sequence[Answered], completion: Completion) -> tuple[int, ...]:
+    """Return the attempts that another answer contradicts, where two were compared."""
+    return tuple(
+        one.attempt_no
+        for one in compared
+        if len(compared) > 1 and not agrees(one.completion.content, completion.content)
+    )
 
 
 def canonical(text: str) -> str:

@@ -36,7 +36,8 @@ class Arrival:
     """A request with its identity and class.
 
     `stored` is the result of an earlier arrival under the same key; then nothing more is done.
-    `attempts_made` is the number of the last attempt that a crashed or refused earlier run left.
+    `attempts_made` is the number of the last attempt that a crashed or refused earlier run left,
+    `compared` what its first two models answered, where nothing has confirmed either yet.
     `approval` is set when a person approved the stored plan; then that plan is followed.
     """
 
@@ -53,6 +54,7 @@ class Arrival:
     resumed: bool = False
     deadline_at: datetime | None = None
     approval: Approval | None = None
+    compared: tuple[Answered, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from models.agreement import contradicted
 from models.attempt import AttemptRow, AttemptState
 from models.canary import with_canary
 from models.classification import classify
-from models.decision import Arrival, Caller, Ending
+from models.decision import Answered, Arrival, Caller, Ending
 from models.errors import IdempotencyConflict, InvalidRequest, LostRace, NotFound
 from models.plan import Plan, plan_from_document
 from models.policy import Policy, policy_for
@@ -113,14 +114,24 @@ async def _known_arrival(opened: Runtime, arrival: Arrival, known: store.Known) 
         return replace(arrival, stored=known.result)
     if arrival.approval is not None and await _holds_still(opened, arrival.approval):
         return replace(arrival, attempts_made=arrival.approval.attempt_no - 1)
-    found, attempts = await finished_attempt(
+    found = await finished_attempt(
         opened, known.decision_id, asks_two=await store.asks_two(opened.database, known.decision_id)
     )
-    if found is None:
-        return replace(arrival, attempts_made=attempts)
-    reasons = ("taken from the attempt's stored answer",)
-    ending = Ending(None, Status.COMPLETED, found.completion, reasons, model_id=found.model_id)
-    return replace(arrival, stored=await finish(arrival, ending))
+    if found.answer is None:
+        return replace(arrival, attempts_made=found.attempts_made, compared=found.compared)
+    return replace(arrival, stored=await finish(arrival, _taken(found.answer, found.compared)))
+
+
+def _taken(answer: Answered, compared: Sequence[Answered]) -> Ending:
+    """Return the ending with a stored answer; it may contradict what two models said before."""
+    return Ending(
+        None,
+        Status.COMPLETED,
+        answer.completion,
+        ("taken from the attempt's stored answer",),
+        model_id=answer.model_id,
+        set_aside=contradicted(compared, answer.completion),
+    )
 
 
 def _stands(known: store.Known, result: RoutingResult, approval: Approval | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from models.agreement import agrees
@@ -14,10 +15,22 @@ from models.errors import AnswerRejected, NeverSent, OutcomeUnknown, UpstreamFai
 from models.result import Outcome
 from tasks.adapters.ledger import reconcile_unknown
 from tasks.adapters.runtime import Runtime
-from tasks.adapters.store.set_aside import set_aside
 
 POLL_S = 0.5
 OPEN_STATES = (AttemptState.RESERVED, AttemptState.SENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What earlier attempts brought: a good answer, if any, and the last one's number.
+
+    `compared` is what the first two models answered, where they were asked at once and did not
+    give the same.
+    """
+
+    answer: Answered | None
+    attempts_made: int
+    compared: tuple[Answered, ...] = ()
 
 
 async def await_other_owner(opened: Runtime, attempt: AttemptRow) -> Completion:
@@ -42,8 +55,8 @@ async def await_other_owner(opened: Runtime, attempt: AttemptRow) -> Completion:
 
 async def finished_attempt(
     opened: Runtime, decision_id: UUID, *, asks_two: bool = False
-) -> tuple[Answered | None, int]:
-    """Return the stored good answer of a decision, if any, and its last attempt's number.
+) -> Finished:
+    """Return what the attempts of a decision have brought.
 
     Waits for a living owner, sweeps a dead one, and asks the upstream about unknown attempts
     first, so that a new attempt is made only when the old ones are certain to bring nothing. With
@@ -58,30 +71,24 @@ async def finished_attempt(
         answers.append(Answered(attempt.model_id, attempt.attempt_no, completion))
         if not asks_two:
             break
-    found = next(iter(answers), None)
-    if asks_two:
-        found = await _confirmed(opened, decision_id, answers)
-    if found is not None:
-        return found, attempts[-1].attempt_no
+    # the last number, not how many: an attempt that got no hold or no turn has no row
+    made = attempts[-1].attempt_no if attempts else 0
+    found = _compared(answers, made) if asks_two else Finished(next(iter(answers), None), made)
+    if found.answer is not None:
+        return found
     current = await opened.ledger.attempts(decision_id)  # a sweep may have made some unknown
     if any(attempt.state is AttemptState.UNKNOWN for attempt in current):
         await reconcile_unknown(opened.ledger, opened.upstream)
-    # not those of `current`: a racer's attempt that began meanwhile was not waited for; and the
-    # last number, not how many: an attempt that got no hold or no turn has no row
-    return None, attempts[-1].attempt_no if attempts else 0
+    return found  # not of `current`: a racer's attempt that began meanwhile was not waited for
 
 
-async def _confirmed(
-    opened: Runtime, decision_id: UUID, answers: Sequence[Answered]
-) -> Answered | None:
-    """Return the answer that two models gave, or a third one's; two that differ are set aside."""
-    pair = [one for one in answers if one.attempt_no <= 2]
-    later = [one for one in answers if one.attempt_no > 2]
+def _compared(answers: Sequence[Answered], made: int) -> Finished:
+    """Return the answer that two models gave, or a third one's, and the two that differ."""
+    pair = tuple(one for one in answers if one.attempt_no <= 2)
     if len(pair) == 2 and agrees(pair[0].completion.content, pair[1].completion.content):
-        return pair[0]
-    if len(pair) == 2:
-        await set_aside(opened.database, decision_id, (1, 2))
-    return later[0] if later else None
+        return Finished(pair[0], made)
+    third = next((one for one in answers if one.attempt_no > 2), None)
+    return Finished(third, made, pair)
 
 
 def stored_completion(attempt: AttemptRow) -> Completion | None:

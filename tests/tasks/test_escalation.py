@@ -231,27 +231,6 @@ async def test_chain_is_explained_with_its_steps_and_replays_identically(bench):
     assert (await replay_decisions(bench.runtime, result.decision_id)).identical == 1
 
 
-@pytest.mark.parametrize(("answers_agree", "model"), [(True, CHEAP), (False, DEAR)])
-async def test_interrupted_agreement_pays_nothing_twice(bench, right, answers_agree, model):
-    right[MIDDLE] = 1.0
-    right[CHEAP] = float(answers_agree)
-    await set_policy(bench, AGREED, escalation_check="agreement")
-    bench.fail("bad_gateway", {"model": DEAR})
-    await ask(bench, idempotency_key="cut")
-    await bench.runtime.database.execute(
-        "UPDATE routing_decisions SET result = NULL, finished_at = NULL, status = 'running'"
-    )
-    await bench.runtime.database.execute(
-        "UPDATE model_selections SET outcome = 'ok', success = true, error = NULL"
-        " WHERE selected_model <> %s",
-        (DEAR,),
-    )
-    again = await ask(bench, idempotency_key="cut")
-    assert (again.status, again.model, again.content) == (Status.COMPLETED, model, "42")
-    asked = [row["selected_model"] for row in await bench.rows()]
-    assert (asked.count(CHEAP), asked.count(MIDDLE)) == (1, 1)
-
-
 @pytest.mark.parametrize("accept", [IS_42, None])
 async def test_gathered_writes_escalate_as_the_plain_ones_do(bench, right, accept):
     right[MIDDLE] = 1.0

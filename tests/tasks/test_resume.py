@@ -11,7 +11,7 @@ import pytest
 from models.attempt import AttemptRow, Hold, Reserved
 from tasks.adapters.database import Database
 from tasks.adapters.ledger import Ledger
-from tasks.adapters.resume import finished_attempt
+from tasks.adapters.resume import Finished, finished_attempt
 from tests.bench import Bench
 
 pytestmark = pytest.mark.anyio
@@ -52,10 +52,8 @@ async def test_attempt_that_a_racer_begins_meanwhile_is_not_counted_as_made(benc
     decision_id = uuid4()
     hold = hold_of(decision_id, 1)
     raced = replace(bench.runtime, ledger=RacedLedger(bench.runtime.database, hold))
-    assert await finished_attempt(raced, decision_id) == (
-        None,
-        0,
-    )  # it asks for attempt 1, and waits
+    # it asks for attempt 1, and waits
+    assert await finished_attempt(raced, decision_id) == Finished(None, 0)
 
 
 async def test_numbers_go_on_after_the_last_attempt_although_one_before_it_got_no_hold(
@@ -66,4 +64,4 @@ async def test_numbers_go_on_after_the_last_attempt_although_one_before_it_got_n
     reserved = await ledger.reserve(hold)
     assert isinstance(reserved, Reserved)
     assert await ledger.release(reserved.selection_id, hold.token, outcome="failed")
-    assert await finished_attempt(bench.runtime, decision_id) == (None, 2)
+    assert await finished_attempt(bench.runtime, decision_id) == Finished(None, 2)
