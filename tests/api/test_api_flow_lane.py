@@ -35,7 +35,17 @@ def prefect_url(
 
         refresh_global_settings_context()
         yield url
+        _forget_server()
     refresh_global_settings_context()
+
+
+def _forget_server() -> None:
+    """End Prefect's threads that send to this server: the next tests have another one."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all(timeout=30)
+    APILogWorker.drain_all(timeout=30)
 
 
 @pytest.fixture

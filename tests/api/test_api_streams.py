@@ -126,7 +126,7 @@ def test_client_that_goes_away_before_the_first_token_leaves_its_hold_until_it_i
     api: RunningApi,
 ) -> None:
     result = _result(api, _leave(api, Fault.HANG, events=1))
-    assert result["attempts"][0]["outcome"] == "unknown"
+    assert result["attempts"][0]["outcome"] == "cancelled"
     assert result["attempts"][0]["cost_usd"] is None
     with api.client() as client:
         budgets = client.get("/api/routing/budgets").json()["items"]

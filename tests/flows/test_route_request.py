@@ -20,6 +20,7 @@ from tasks.adapters.store.policies import apply_policies, read_policy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("prefect_api_url", "runtime")]
 
+TASK_RUNS_S = 60.0
 PROMPT = "The importer drops the last row of every file; fix the off-by-one."
 HOSTILE = "<img src=x onerror=alert(1)> [a](http://evil.test) ![b](http://evil.test/b) |c|\n# d"
 
@@ -48,13 +49,14 @@ async def task_runs_of(result: RoutingResult, at_least: int = 0) -> list[Any]:
 
     wanted = FlowRunFilter(id=FlowRunFilterId(any_=[result.flow_run_id]))
     async with get_client() as client:
-        for _ in range(600):
+        end = asyncio.get_running_loop().time() + TASK_RUNS_S
+        while True:
             runs = await client.read_task_runs(flow_run_filter=wanted)
             if len(runs) >= at_least and all(run.state and run.state.is_final() for run in runs):
                 break
+            if asyncio.get_running_loop().time() > end:
+                raise AssertionError(f"{len(runs)} task runs, not {at_least}, or one never ended")
             await asyncio.sleep(0.1)
-        else:
-            raise AssertionError(f"{len(runs)} task runs, not {at_least}, or one never ended")
     return sorted(runs, key=lambda run: run.expected_start_time)
 
 
