@@ -33,6 +33,7 @@ class BatchOrder:
     concurrency: int = CONCURRENCY
     anew: bool = False
     trace: Trace = "flow"
+    upstream_batch: bool = False
 
 
 async def run_batch(settings: Settings, order: BatchOrder, tell: Tell) -> tuple[UUID, BatchCounts]:
@@ -79,7 +80,11 @@ async def _as_plain(batch_id: UUID, order: BatchOrder) -> BatchCounts:
         return None
 
     async with batch_run(
-        batch_id, trace="ledger", deadline_s=order.deadline_s, concurrency=order.concurrency
+        batch_id,
+        trace="ledger",
+        deadline_s=order.deadline_s,
+        concurrency=order.concurrency,
+        upstream_batch=order.upstream_batch,
     ) as run:
         with settled_heap():
             return await work_through(run, route_lines, unreported)
@@ -95,6 +100,7 @@ async def _as_flow(batch_id: UUID, order: BatchOrder) -> BatchCounts:
                 batch_id,
                 concurrency=order.concurrency,
                 deadline_s=order.deadline_s,
+                upstream_batch=order.upstream_batch,
                 return_state=True,
             )
     found = await state.aresult(raise_on_failure=False)

@@ -10,6 +10,7 @@ from models.batch import BatchCounts
 from tasks.batch_steps import BatchRun, Chunk, Sentence
 
 CHUNK_LINES = 250
+UPSTREAM_LANES = 40  # of a batch that waits for a provider: all lines, and not one after another
 LANES = 2  # the next chunk starts while the last lines of one are still under way
 
 RouteChunk = Callable[[Chunk, Sentence], Awaitable[int]]
@@ -31,7 +32,8 @@ async def work_through(run: BatchRun, route_chunk: RouteChunk, report: Report) -
             await route_chunk(chunk, route)
             await report(run.counts())
 
-    ended = await asyncio.gather(*(lane() for _ in range(LANES)), return_exceptions=True)
+    lanes = LANES if run.upstream is None else UPSTREAM_LANES
+    ended = await asyncio.gather(*(lane() for _ in range(lanes)), return_exceptions=True)
     for error in ended:  # only now, so that no lane is cut off in the middle of a paid call
         if error is not None:
             raise error

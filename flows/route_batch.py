@@ -23,12 +23,16 @@ REPORT_S = 2.0
 
 @flow(name="route-batch", retries=0, persist_result=True, validate_parameters=True)
 async def route_batch(
-    batch_id: UUID, concurrency: int | None = None, deadline_s: float | None = None
+    batch_id: UUID,
+    concurrency: int | None = None,
+    deadline_s: float | None = None,
+    upstream_batch: bool = False,
 ) -> State[dict[str, Any]]:
     """Work through a stored batch; a batch that was begun goes on where it stopped.
 
     The result says how many lines ended how, and what they cost; a line's own result is with its
-    decision. `deadline_s` counts from the start of this run.
+    decision. `deadline_s` counts from the start of this run. `upstream_batch` sends lines as
+    asynchronous batches of the upstream, at its discount; their answers may take a day.
     """
     async with (
         shared_runtime(),
@@ -38,6 +42,7 @@ async def route_batch(
             flow_run_id=UUID(str(flow_run.id)),
             concurrency=concurrency,
             deadline_s=deadline_s,
+            upstream_batch=upstream_batch,
         ) as run,
     ):
         progress = await acreate_progress_artifact(

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 @click.option("--deadline", "deadline_s", type=click.FloatRange(min=0, min_open=True), metavar="S")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=16, show_default=True)
 @click.option("--again", "anew", is_flag=True, help="Ask and pay again for a file done before.")
+@click.option(
+    "--upstream-batch",
+    is_flag=True,
+    help="Use the upstream's asynchronous batches: cheaper, answers may take 24 h.",
+)
 @click.option("--trace", type=click.Choice(["flow", "ledger"]), default="flow", show_default=True)
 @json_option
 def batch(max_cost: str | None, as_json: bool, **fields: Any) -> int:
@@ -31,7 +36,9 @@ def batch(max_cost: str | None, as_json: bool, **fields: Any) -> int:
 
     A line that cannot be read is reported with its number and does not stop the others. Started
     again, the same file goes on where it stopped: completed lines are not asked again, all others
-    are. Exit codes: 1 lines failed, 3 lines refused by a budget, 4 lines parked, 2 bad lines.
+    are. With --upstream-batch lines of one model go to the upstream together, at its discount;
+    stopped meanwhile, the same command waits on. Exit codes: 1 lines failed, 3 lines refused by a
+    budget, 4 lines parked, 2 bad lines.
     """
     order = _order(max_cost, fields)
     batch_id, counts = _run(order)

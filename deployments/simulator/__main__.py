@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--success", action="append", default=[], metavar="[MODEL[#KIND]=]P")
     line.add_argument("--usage-chunk", choices=list(UsageChunk), default="empty_choices")
     line.add_argument("--generation-lag-polls", type=int, default=0)
+    line.add_argument("--batch-seconds", type=float, default=0.5, help="until a batch is done")
+    line.add_argument("--batch-discount", default="0.5", metavar="SHARE", help="of the list price")
     line.add_argument("--fault", action="append", default=[], metavar="JSON", help="a fault rule")
     line.add_argument("--exit-with-parent", action="store_true", help="end when the parent does")
     return line
@@ -68,6 +70,8 @@ def config_of(options: argparse.Namespace) -> SimulatorConfig:
             success_probability=named(options.success, float),
             usage_chunk=UsageChunk(options.usage_chunk),
             generation_lag_polls=options.generation_lag_polls,
+            batch_seconds=options.batch_seconds,
+            batch_discount=Decimal(options.batch_discount),
             faults=tuple(FaultRule.model_validate_json(text) for text in options.fault),
         )
     except ValidationError as error:

@@ -13,12 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.simulator import account, control, listing
+from deployments.simulator import account, batches, control, listing
 from deployments.simulator.chat import chat_completions
 from deployments.simulator.config import SimulatorConfig
 from deployments.simulator.delivery import disconnected
 from deployments.simulator.embeddings import embeddings
-from deployments.simulator.faults import CHAT_PATH, Fault, FaultRule, Subject
+from deployments.simulator.faults import BATCH_PATH, CHAT_PATH, Fault, FaultRule, Subject
 from deployments.simulator.refusals import Details, Refusal, error_body, refusal_of
 from deployments.simulator.simulator import Simulator
 from deployments.simulator.wire import to_json
@@ -27,6 +27,10 @@ API = "/api/v1"
 ROUTES = (
     (CHAT_PATH, "POST", chat_completions),
     ("/embeddings", "POST", embeddings),
+    (BATCH_PATH, "POST", batches.create_batch),
+    (BATCH_PATH, "GET", batches.list_batches),
+    (BATCH_PATH + "/{id}", "GET", batches.show_batch),
+    (BATCH_PATH + "/{id}", "DELETE", batches.delete_batch),
     ("/models", "GET", listing.list_models),
     ("/models/{author}/{slug}/endpoints", "GET", listing.list_endpoints),
     ("/model/{author}/{slug}", "GET", listing.show_model),
@@ -84,7 +88,7 @@ class Front:
 
     def met_fault(self, scope: Scope, path: str) -> FaultRule | None:
         """Return the fault of a path that has no rules of its own about models and texts."""
-        if path == CHAT_PATH or not self.simulator.faults.standings:
+        if path in (CHAT_PATH, BATCH_PATH) or not self.simulator.faults.standings:
             return None
         return self.simulator.faults.fire(Subject(path, Headers(scope=scope)))
 

@@ -35,7 +35,9 @@ class SimulatorConfig:
     `*` for the rest; a success probability may also be for one kind of task (`model#code`, kinds
     in `task_kind`). `account_requests` bounds all requests of the account in every span of
     `rate_window_s`, which the models' rates count in, too. `generation_lag_polls` is how often
-    `/generation` answers 404 first. `credit_limit_usd` is the account's credits and the key's
+    `/generation` answers 404 first. A batch is worked off `batch_seconds` after it came, its items
+    `batch_discount` below the list price; `batch_item_costs` adds each item's cost to its usage.
+    `credit_limit_usd` is the account's credits and the key's
     limit.
     """
 
@@ -51,6 +53,9 @@ class SimulatorConfig:
     success_probability: Mapping[str, float] = field(default_factory=dict)
     usage_chunk: UsageChunk = UsageChunk.EMPTY_CHOICES
     generation_lag_polls: int = 0
+    batch_seconds: float = 0.5
+    batch_discount: Decimal = Decimal("0.5")
+    batch_item_costs: bool = False
     faults: tuple[FaultRule, ...] = ()
     clock: Callable[[], datetime] = utc_now
 
@@ -59,6 +64,8 @@ class SimulatorConfig:
             raise InvalidConfiguration(f"latency scale must be 0 or more: {self.latency_scale!r}")
         if self.rate_window_s <= 0 or (self.account_requests or 0) < 0:
             raise InvalidConfiguration("a rate's window must be above 0, its requests 0 or more")
+        if not 0 <= self.batch_discount <= 1 or self.batch_seconds < 0:
+            raise InvalidConfiguration("a batch's discount must be 0 to 1, its seconds 0 or more")
         for name, rate in self.requests_per_minute.items():
             if rate < 0:
                 raise InvalidConfiguration(f"requests per minute of {name!r} below 0: {rate!r}")

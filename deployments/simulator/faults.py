@@ -11,6 +11,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 CHAT_PATH = "/chat/completions"
+BATCH_PATH = "/batches"
 
 
 class Fault(StrEnum):
@@ -67,6 +68,7 @@ class Fault(StrEnum):
     BYOK = "byok"
     OTHER_MODEL = "other_model"  # `served_model`, or the dated slug of the same model
     SLOW_DRIP = "slow_drip"  # the body arrives over `seconds`
+    BATCH_EXPIRES = "batch_expires"  # on /batches: expires when `at` of its items are answered
 
 
 REFUSALS = frozenset(list(Fault)[: list(Fault).index(Fault.HANG)])
@@ -117,7 +119,10 @@ class FaultRule(BaseModel):
     def fits_its_path(self) -> FaultRule:
         """Refuse what other paths than chat cannot do: they only refuse or hang."""
         elsewhere = self.match.path != CHAT_PATH
-        if elsewhere and self.fault not in REFUSALS and self.fault is not Fault.HANG:
+        if self.fault is Fault.BATCH_EXPIRES:
+            if self.match.path != BATCH_PATH:
+                raise ValueError(f"{self.fault} exists on {BATCH_PATH} only")
+        elif elsewhere and self.fault not in REFUSALS and self.fault is not Fault.HANG:
             raise ValueError(f"{self.fault} exists on {CHAT_PATH} only")
         return self
 

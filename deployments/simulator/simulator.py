@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from deployments.simulator.charges import ChargeLog
 from deployments.simulator.config import SimulatorConfig
 from deployments.simulator.faults import FaultBoard
+
+if TYPE_CHECKING:
+    from deployments.simulator.batches import SimulatedBatch
 
 
 class Simulator:
@@ -19,6 +23,7 @@ class Simulator:
         self.log = ChargeLog(config.charge_log)
         self.faults = FaultBoard(config.faults, seed=config.seed)
         self.limiter = RateLimiter()
+        self.batches: dict[str, SimulatedBatch] = {}
         self.answers: Counter[str] = Counter()  # requests by path and status
         self.generation_polls: Counter[str] = Counter()
         self.started_at = config.clock()

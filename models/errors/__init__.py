@@ -27,6 +27,7 @@ SwitchyardError
     ├── ModelUnsuitable         the next model
     ├── RequestRejected         stop: no model will take this request
     ├── AccessDenied            stop: key, permission or moderation
+    ├── NotBatched              left out by an upstream batch: asked in the ordinary way
     ├── OutcomeUnknown          may be billed: hold kept, the next model
     ├── LostRace                another model answered first: may be billed, hold kept
     ├── BadAnswer               answered without a usable answer: settled if usage is known
@@ -73,6 +74,7 @@ from models.errors.upstream import (
     ModelUnsuitable,
     NeverSent,
     NextStep,
+    NotBatched,
     NoTurn,
     NoTurnForAny,
     OutcomeUnknown,
@@ -107,6 +109,7 @@ __all__ = [
     "NoCandidate",
     "NoTurn",
     "NoTurnForAny",
+    "NotBatched",
     "NotFound",
     "OutcomeUnknown",
     "PortTaken",

@@ -133,6 +133,15 @@ class AccessDenied(UpstreamFailed):
     hold, next_step, kind = HoldFate.RELEASED, NextStep.STOP, "access_denied"
 
 
+class NotBatched(UpstreamFailed):
+    """An upstream batch was refused, expired or left a line out: nothing was billed.
+
+    The same model is asked at once in the ordinary way (`retry_after_s` is 0).
+    """
+
+    hold, next_step, kind = HoldFate.RELEASED, NextStep.WAIT_THEN_NEXT, "not_batched"
+
+
 class OutcomeUnknown(UpstreamFailed):
     """408, 5xx, timeout, cut stream or malformed body after sending: perhaps billed."""
 

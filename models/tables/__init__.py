@@ -7,7 +7,7 @@ not validate) and once more by the CHECKs of migrations/versions. Rules never ta
 from sqlmodel import SQLModel
 
 from models.tables.answers import AnswerInFlightRow, CachedAnswerRow
-from models.tables.batches import BatchItemRow, BatchRow
+from models.tables.batches import BatchItemRow, BatchRow, UpstreamBatchRow
 from models.tables.callers import ApiKeyRow, DecisionFeedbackRow
 from models.tables.canaries import PolicyCanaryRow
 from models.tables.learning import LearnedHourRow, LearningProgressRow
@@ -58,4 +58,5 @@ __all__ = [
     "RoutingPolicyRow",
     "RoutingPolicyVersionRow",
     "SQLModel",
+    "UpstreamBatchRow",
 ]

@@ -65,3 +65,22 @@ class BatchItemRow(SQLModel, table=True):
     same_as: int | None = None
     problem: str | None = Field(default=None, sa_column=Column(Text))
     decision_id: UUID | None = Field(default=None, foreign_key="routing_decisions.id")
+
+
+class UpstreamBatchRow(SQLModel, table=True):
+    """A batch that a provider works off; its lines' holds name it as their owner."""
+
+    __tablename__ = "upstream_batches"
+    __table_args__ = (
+        Index("upstream_batches_open", "batch_id", postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    batch_id: UUID = Field(
+        sa_column=Column(UuidType(), ForeignKey("batches.id", ondelete="CASCADE"), nullable=False)
+    )
+    model_id: str = short_text(200, nullable=False)
+    upstream_id: str | None = short_text(200)
+    problem: str | None = Field(default=None, sa_column=Column(Text))
+    created_at: datetime = instant(default=NOW, nullable=False)
+    ended_at: datetime | None = instant()

@@ -139,7 +139,7 @@ async def ask(opened: Runtime, order: AttemptOrder, holding: Holding, *, book: B
 
 
 async def _call(opened: Runtime, order: AttemptOrder, holding: Holding) -> Completion:
-    call = _chat_call(order)
+    call = chat_call(order)
     sink = None if order.is_provisional else current_sink()  # nothing is seen before it is accepted
     if sink is None and current_contestant() is not None:
         sink = Nobody()
@@ -214,7 +214,8 @@ async def _renewed_lease(opened: Runtime, holding: Holding, lease_s: float) -> A
         renewal.cancel()
 
 
-def _chat_call(order: AttemptOrder) -> ChatCall:
+def chat_call(order: AttemptOrder) -> ChatCall:
+    """Return what an order asks of its model."""
     request, candidate = order.arrival.request, order.candidate
     return ChatCall(
         model_id=candidate.model_id,

@@ -109,7 +109,7 @@ def bill_of(
         completion_tokens=usage.completion_tokens,
         cached_tokens=usage.cached_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        latency_ms=completion.latency_ms,
+        latency_ms=completion.latency_ms or None,  # 0: not measured
         first_token_ms=completion.first_token_ms,
         generation_id=completion.generation_id,
         response=_stored_response(order, completion),

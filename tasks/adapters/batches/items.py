@@ -11,7 +11,7 @@ from uuid import UUID
 from models.attempt import AttemptState
 from models.completion import Completion
 from models.decision import Arrival, AttemptOrder, Caller, Ending
-from models.errors import AnswerRejected, UpstreamFailed
+from models.errors import AnswerRejected, NotBatched, UpstreamFailed
 from models.plan import OutKind, Plan
 from models.request import RoutingRequest
 from models.result import RoutingResult, Status
@@ -78,16 +78,32 @@ class Line:
         A line waits for its turn under a rate limit as long as it may: nobody waits for the line.
         """
         try:
-            completion = await attempts.run_attempt(replace(order, limit_wait_s=TURN_WAIT_S))
+            completion = await self._asked(replace(order, limit_wait_s=TURN_WAIT_S))
         except UpstreamFailed as failure:
             self.met_failure = True
             # an answer that fails its check says nothing about the model's health
-            if self.group is not None and not isinstance(failure, AnswerRejected):
+            if self.group is not None and not isinstance(failure, AnswerRejected | NotBatched):
                 self.group.note_failure(order.candidate.model_id)
             raise
         if self.group is not None:
             self.group.note_answer(order.candidate.model_id)
         return completion
+
+    async def _asked(self, order: AttemptOrder) -> Completion:
+        upstream = self.run.upstream
+        if upstream is not None and self._may_wait(order) and upstream.takes(order):
+            answer = await upstream.ask(order)
+            if answer is not None:
+                return answer
+        async with self.run.calls:
+            return await attempts.run_attempt(order)
+
+    def _may_wait(self, order: AttemptOrder) -> bool:
+        """Say whether a provider's batch may answer: not one of two models that are compared."""
+        if self.choice is None:
+            return not order.is_provisional
+        chain = self.choice.plan.chain
+        return chain is None or not chain.asks_two
 
     async def record(self, arrival: Arrival, ending: Ending) -> RoutingResult:
         """Store the result with those of other lines; a refusal that siblings caused is none."""

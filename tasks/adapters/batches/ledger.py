@@ -120,9 +120,17 @@ class GatheringLedger(Ledger):
             return [booked]
         return await super().attempts(decision_id)
 
-    async def _reserve_many(self, holds: Sequence[Hold]) -> list[Any]:  # Any: rows
+    async def reserve_all(self, holds: Sequence[Hold], sent_lease_s: float) -> list[ReserveAnswer]:
+        """Hold money for many attempts and mark each sent, in one statement, in this order."""
+        rows = await self._reserve_many(holds, sent_lease_s)
+        pairs = zip(holds, rows, strict=True)
+        return [await self._reserve_answer(hold, row) for hold, row in pairs]
+
+    async def _reserve_many(
+        self, holds: Sequence[Hold], sent_lease_s: float | None = None
+    ) -> list[Any]:  # Any: rows
         rows = [{"place": place, **hold_parameters(hold)} for place, hold in enumerate(holds)]
-        values = {"rows": json_rows(rows), "lease_s": self._sent_lease_s}
+        values = {"rows": json_rows(rows), "lease_s": sent_lease_s or self._sent_lease_s}
         return await self._calls.all(RESERVE, values)
 
     async def _settle_many(self, bills: Sequence[tuple[UUID, Bill]]) -> list[Settlement]:

@@ -25,11 +25,13 @@ from tasks.adapters.batches.endings import Endings
 from tasks.adapters.batches.groups import Group, Groups
 from tasks.adapters.batches.items import Line, MoneyHeldBySiblings, settle_down
 from tasks.adapters.batches.ledger import GatheringLedger
+from tasks.adapters.batches.upstream import UpstreamBatches
 from tasks.adapters.runtime import Runtime
 from tasks.adapters.store import batch_results, batches
 from tasks.adapters.store.batch_results import Planned
 from tasks.adapters.store.canaries import read_serving
 
+UPSTREAM_LINES = 10_000
 Route = Callable[[Line], Awaitable[RoutingResult]]
 
 
@@ -54,6 +56,7 @@ class BatchRun:
         *,
         trace: Trace,
         flow_run_id: UUID | None,
+        upstream_batch: bool = False,
     ) -> None:
         self.batch, self.active = batch, 0
         ledger = GatheringLedger(
@@ -62,11 +65,15 @@ class BatchRun:
             crowd=self._crowd,
         )
         self.opened = replace(opened, ledger=ledger)
+        self.provider_batches = UpstreamBatches(self.opened, ledger, batch.batch_id)
+        self.upstream = self.provider_batches if upstream_batch else None
         self.groups = Groups(self.opened)
         keep = opened.settings.switchyard_store_prompts
         self.endings = Endings(opened.database, batch, counts, self._crowd, keep_requests=keep)
         self._trace, self._flow_run_id = trace, flow_run_id
-        self._places = asyncio.Semaphore(batch.concurrency)
+        # lines that wait for a provider's batch hold a place, but make no call
+        self._places = asyncio.Semaphore(UPSTREAM_LINES if upstream_batch else batch.concurrency)
+        self.calls = asyncio.Semaphore(batch.concurrency)
         self._ending, self._queue = asyncio.Condition(), asyncio.Lock()
         self._is_broken = False
 

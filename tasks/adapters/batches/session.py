@@ -15,6 +15,7 @@ from models.batch import Batch
 from models.errors import DatabaseFailed, InvalidRequest, NotFound
 from models.request import Trace
 from tasks.adapters.batches.run import BatchRun
+from tasks.adapters.batches.taken_up import take_up
 from tasks.adapters.ledger import reconcile_unknown
 from tasks.adapters.runtime import Runtime, runtime, using_runtime
 from tasks.adapters.scoped import scoped
@@ -42,22 +43,28 @@ async def batch_run(
     flow_run_id: UUID | None = None,
     deadline_s: float | None = None,
     concurrency: int | None = None,
+    upstream_batch: bool = False,
 ) -> AsyncIterator[BatchRun]:
     """Claim the batch and open it; what is not completed yet is open again.
 
-    `deadline_s` counts from now. Raises NotFound, and InvalidRequest while another process works
-    on it.
+    `deadline_s` counts from now. What an earlier run left with a provider is waited for and booked
+    first; with `upstream_batch` new lines go there, too. Raises NotFound, and InvalidRequest while
+    another process works on it.
     """
     opened = runtime()
     batch = await _claimed(opened, batch_id, deadline_s, concurrency)
     counts = await store.count_lines(opened.database, batch_id, batch.lines)
-    run = BatchRun(opened, batch, counts, trace=trace, flow_run_id=flow_run_id)
+    run = BatchRun(
+        opened, batch, counts, trace=trace, flow_run_id=flow_run_id, upstream_batch=upstream_batch
+    )
     renewal = asyncio.create_task(_keep_claim(opened, batch_id))
     try:
         with scoped(_current, run), using_runtime(run.opened):
             await run.endings.copy_to_duplicates()
+            await take_up(run.opened, run.provider_batches, batch)
             yield run
     finally:
+        await run.provider_batches.close()
         renewal.cancel()
         with contextlib.suppress(DatabaseFailed):  # the claim ends by itself
             await store.end_claim(opened.database, batch_id, owner=opened.owner)

@@ -34,6 +34,14 @@ class Recovery:
         row = await self._calls.one("SELECT ledger.end_leases_of(%s) AS ended", (owner,))
         return int(row["ended"])
 
+    async def extend_leases_of(self, owner: str, lease_s: float) -> int:
+        """Let the leases of sent attempts of an owner end `lease_s` from now; return how many."""
+        row = await self._calls.one(
+            "SELECT ledger.extend_leases_of(%s, make_interval(secs => %s)) AS extended",
+            (owner, lease_s),
+        )
+        return int(row["extended"])
+
     async def unknown_due(
         self, limit: int = 100, patience_s: float = PATIENCE_S
     ) -> list[UnknownAttempt]:

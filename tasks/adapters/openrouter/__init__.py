@@ -6,8 +6,10 @@ its data library takes 0.4 s to load.
 
 from __future__ import annotations
 
+from tasks.adapters.openrouter.batches import BatchItem
 from tasks.adapters.openrouter.calls import ChatCall
-from tasks.adapters.openrouter.client import OpenRouterClient, open_client
+from tasks.adapters.openrouter.client import OpenRouterClient
+from tasks.adapters.openrouter.opening import open_client
 from tasks.adapters.openrouter.transport import Timeouts
 
-__all__ = ["ChatCall", "OpenRouterClient", "Timeouts", "open_client"]
+__all__ = ["BatchItem", "ChatCall", "OpenRouterClient", "Timeouts", "open_client"]

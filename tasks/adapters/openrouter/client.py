@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import quote
 
 import httpx
 
 from models.completion import Completion, Credits, GenerationRecord, KeySpend, StreamDelta
 from models.errors import OutcomeUnknown, UpstreamFailed
 from models.pricing import ModelCard
+from models.upstream_batch import UpstreamBatch
 from tasks.adapters.openrouter.account import credits_from, generation_from, key_spend_from
 from tasks.adapters.openrouter.answer import Measured, draft_of, judged
 from tasks.adapters.openrouter.base_url import checked_base_url, checked_key
+from tasks.adapters.openrouter.batches import BatchItem, batch_from, submit_document
 from tasks.adapters.openrouter.calls import ChatCall, chat_document, prompt_texts, to_bytes
 from tasks.adapters.openrouter.catalogue import cards_from
 from tasks.adapters.openrouter.error_body import read_error
@@ -34,6 +37,9 @@ LIST_BYTES_MAX = 32 * 1024 * 1024  # the model list is some 4 MiB and grows
 ERROR_BYTES_MAX = 64 * 1024
 ERROR_BODY_S = 5.0  # an error's status says enough: its words are not waited for longer
 LOOK_UP_S = 30.0
+BATCH_BYTES_MAX = 256 * 1024 * 1024  # the answers of a whole batch
+BATCH_S = 300.0  # to send or fetch them
+JSON = "application/json"
 IDLE_TIMEOUT_S = 60.0
 # Idle connections are dropped before uvicorn's 5 s, so that none is used while the other side
 # closes it: such a request would count as sent.
@@ -132,6 +138,38 @@ class OpenRouterClient:
         document = await self._looked_up("/models", bytes_max=LIST_BYTES_MAX)
         return _read(cards_from, document, now=self._now())
 
+    async def create_batch(self, model_id: str, items: Sequence[BatchItem]) -> UpstreamBatch:
+        """Submit an asynchronous batch (`POST /batches`); raises as `complete` does."""
+        content = to_bytes(submit_document(model_id, items))
+        return await self._batch("POST", "/batches", model_id, items, content)
+
+    async def batch(
+        self, upstream_id: str, model_id: str, items: Sequence[BatchItem]
+    ) -> UpstreamBatch:
+        """Return a batch as it is now; its results are in it once it is over."""
+        path = f"/batches/{quote(upstream_id, safe='')}"
+        return await self._batch("GET", path, model_id, items)
+
+    async def _batch(
+        self,
+        method: str,
+        path: str,
+        model_id: str,
+        items: Sequence[BatchItem],
+        content: bytes | None = None,
+    ) -> UpstreamBatch:
+        calls, headers = {one.custom_id: one.call for one in items}, self._headers(accept=JSON)
+        until = asyncio.get_running_loop().time() + BATCH_S
+        order = Order(method, self._base.at(path), headers, until, BATCH_S, content=content)
+        async with self._asked(order, Wording(self._redact)) as answer:
+            document = _read(parse_document, await answer.read(BATCH_BYTES_MAX))
+
+        def wording(custom_id: str | None) -> Wording:
+            call = calls.get(custom_id or "")
+            return Wording(self._redact) if call is None else self._wording(call)
+
+        return _read(batch_from, document, model_id=model_id, wording=wording, now=self._now())
+
     async def generation(self, generation_id: str) -> GenerationRecord | None:
         """Return what a past generation cost, or None while the upstream does not know it."""
         try:
@@ -215,28 +253,6 @@ class OpenRouterClient:
 
     def _wording(self, call: ChatCall) -> Wording:
         return Wording(self._redact, lambda: prompt_texts(call))
-
-
-@contextlib.asynccontextmanager
-async def open_client(
-    base_url: str,
-    api_key: str | None,
-    *,
-    timeout_s: float | None = None,
-    timeouts: Timeouts | None = None,
-    http: httpx.AsyncClient | None = None,
-) -> AsyncIterator[OpenRouterClient]:
-    """Open the process's client; `timeout_s` is the longest silence of an upstream.
-
-    Raises InvalidConfiguration for a base URL or key that cannot be used.
-    """
-    if timeouts is None:
-        timeouts = Timeouts() if timeout_s is None else Timeouts(read_s=timeout_s)
-    client = OpenRouterClient(base_url, api_key, timeouts=timeouts, http=http)
-    try:
-        yield client
-    finally:
-        await client.aclose()
 
 
 def _completion(
