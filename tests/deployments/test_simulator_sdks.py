@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -224,3 +225,27 @@ def test_both_sdks_find_the_usage_in_every_variant_of_the_last_chunk(variant: Us
     finishes = [c.choices[0].finish_reason if c.choices else "no choice" for c in chunks[-2:]]
     last = {"empty_choices": "no choice", "repeated_finish": "stop", "null_finish": None}
     assert finishes == ["stop", last[variant]]
+
+
+def test_openrouter_sdk_works_with_batches_as_documented(running: RunningSimulator) -> None:
+    with openrouter_client(running.url) as sdk:
+        body = {"messages": ASK, "max_tokens": 20}
+        made = sdk.batch.submit(
+            endpoint="/v1/chat/completions",
+            model="openai/gpt-5-mini",
+            requests=[{"custom_id": "a", "body": body}, {"custom_id": "b", "body": {}}],
+        )
+        assert made.status == "validating" and made.results is None
+        listed = sdk.batch.list(limit=1)
+        assert listed is not None and listed.result.data[0].id == made.id
+        deadline_s = time.monotonic() + 20
+        while (batch := sdk.batch.get(id=made.id)).status != "completed":
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        assert batch.results is not None and batch.usage is not None
+        answered, refused = batch.results
+        assert answered.response is not None and answered.response.status_code == 200
+        assert refused.error is not None and refused.error.error_type == "invalid_request"
+        charged = sum(one.cost for one in running.charges if one.key == running.charges[-1].key)
+        assert batch.usage.cost is not None and 0 < batch.usage.cost <= float(charged)
+        assert sdk.batch.delete(id=made.id).id == made.id

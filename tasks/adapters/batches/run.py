@@ -67,6 +67,7 @@ class BatchRun:
         self.opened = replace(opened, ledger=ledger)
         self.provider_batches = UpstreamBatches(self.opened, ledger, batch.batch_id)
         self.upstream = self.provider_batches if upstream_batch else None
+        self.taken_up: set[UUID] = set()  # decisions whose bills came before the lines go on
         self.groups = Groups(self.opened)
         keep = opened.settings.switchyard_store_prompts
         self.endings = Endings(opened.database, batch, counts, self._crowd, keep_requests=keep)
@@ -177,7 +178,8 @@ class BatchRun:
         line = Line(self, item.number, arrival, None)
         if arrival.stored is None:
             return [line]
-        await line.end(arrival.stored, is_stored=True, is_known=True)
+        is_known = arrival.decision_id not in self.taken_up
+        await line.end(arrival.stored, is_stored=True, is_known=is_known)
         return []
 
     async def _fresh(self, item: BatchItem, policies: list[Policy]) -> Line:

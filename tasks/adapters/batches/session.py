@@ -61,7 +61,7 @@ async def batch_run(
     try:
         with scoped(_current, run), using_runtime(run.opened):
             await run.endings.copy_to_duplicates()
-            await take_up(run.opened, run.provider_batches, batch)
+            run.taken_up = await take_up(run.opened, run.provider_batches, batch)
             yield run
     finally:
         await run.provider_batches.close()

@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from models.attempt import Candidate
 from models.batch import Batch, BatchItem
@@ -29,35 +30,41 @@ EQUAL_PRICE = TokenPrice(Decimal(1), Decimal(1))  # shares a bill by tokens, whe
 logger = logging.getLogger("switchyard.batches")
 
 
-async def take_up(opened: Runtime, provider: UpstreamBatches, batch: Batch) -> None:
+async def take_up(opened: Runtime, provider: UpstreamBatches, batch: Batch) -> set[UUID]:
     """Wait for every batch left with a provider and book its lines; nothing is sent again.
+
+    Returns the decisions whose bills came only now.
 
     One whose POST was cut before its id was known cannot be asked for: its lines are UNKNOWN and
     reconciled as any other lost call.
     """
     left = await store.batches_under_way(opened.database, batch.batch_id)
     if not left:
-        return
+        return set()
     items = {
         item.key: item for item in await next_items(opened.database, batch, after=0, last=ALL_LINES)
     }
-    await asyncio.gather(*(_gone_on(opened, provider, one, items) for one in left))
+    booked = await asyncio.gather(*(_gone_on(opened, provider, one, items) for one in left))
+    return set().union(*booked)
 
 
 async def _gone_on(
     opened: Runtime, provider: UpstreamBatches, left: StoredBatch, items: dict[str, BatchItem]
-) -> None:
+) -> set[UUID]:
     owner = store.owner_of(left.id)
     if left.upstream_id is None:
         await opened.ledger.end_leases_of(owner)
         await opened.ledger.sweep()
         await reconcile_unknown(opened.ledger, opened.upstream)
-        return await store.end_batch(opened.database, left.id, "cut while it was sent")
+        await store.end_batch(opened.database, left.id, "cut while it was sent")
+        return set()
     await opened.ledger.extend_leases_of(owner, LEASE_S)
     members = await _members(opened, left, items)
     if not members:
-        return await store.end_batch(opened.database, left.id)
+        await store.end_batch(opened.database, left.id)
+        return set()
     await provider.follow(left.id, left.upstream_id, members)
+    return {member.order.arrival.decision_id for member in members}
 
 
 async def _members(opened: Runtime, left: StoredBatch, items: dict[str, BatchItem]) -> list[Member]:
