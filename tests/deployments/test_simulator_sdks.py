@@ -230,7 +230,7 @@ def test_both_sdks_find_the_usage_in_every_variant_of_the_last_chunk(variant: Us
 def test_openrouter_sdk_works_with_batches_as_documented(running: RunningSimulator) -> None:
     with openrouter_client(running.url) as sdk:
         body = {"messages": ASK, "max_tokens": 20}
-        made = sdk.batch.submit(
+        made = sdk.batch.create_batches(
             endpoint="/v1/chat/completions",
             model="openai/gpt-5-mini",
             requests=[{"custom_id": "a", "body": body}, {"custom_id": "b", "body": {}}],
@@ -239,7 +239,7 @@ def test_openrouter_sdk_works_with_batches_as_documented(running: RunningSimulat
         listed = sdk.batch.list(limit=1)
         assert listed is not None and listed.result.data[0].id == made.id
         deadline_s = time.monotonic() + 20
-        while (batch := sdk.batch.get(id=made.id)).status != "completed":
+        while (batch := sdk.batch.get_batches(id=made.id)).status != "completed":
             assert time.monotonic() < deadline_s
             time.sleep(0.1)
         assert batch.results is not None and batch.usage is not None

@@ -187,6 +187,21 @@ async def test_answer_that_fails_its_check_is_paid_and_another_model_is_asked(
     assert await spent_usd(runtime) == charged_usd(simulator)
 
 
+async def test_flow_waits_for_the_upstream_as_the_ledger_lane_does(
+    settings: Settings,
+    simulator: RunningSimulator,
+    runtime: Runtime,
+    tmp_path: Path,
+    prefect_api_url: str,
+) -> None:
+    told(simulator)
+    as_flow = settings.model_copy(update={"prefect_api_url": prefect_api_url})
+    counts, _ = await run(as_flow, replace(order(tmp_path), trace="flow"))
+    assert counts.by_status == {"completed": LINES}
+    assert simulator.simulator.answers[SUBMITTED] == 1
+    assert await spent_usd(runtime) == charged_usd(simulator)
+
+
 async def test_few_lines_and_lines_with_a_deadline_go_the_ordinary_way(
     settings: Settings, simulator: RunningSimulator, tmp_path: Path
 ) -> None:

@@ -134,7 +134,7 @@ def charged(simulator: RunningSimulator, before: int) -> Decimal:
 
 
 def test_every_fault_of_the_simulator_has_an_expectation():
-    assert set(EXPECTED) == set(Fault)
+    assert set(EXPECTED) == set(Fault) - {Fault.BATCH_EXPIRES}  # of no single call
 
 
 CASES = [
