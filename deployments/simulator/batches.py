@@ -150,10 +150,10 @@ async def delete_batch(request: Request) -> Response:
         body = error_body(409, "The batch is still in progress", {})
         raise Refusal(409, to_json(body), {"content-type": "application/json"})
     del simulator.batches[batch.batch_id]
-    deletion: Json = {"openrouter": {"status": "deleted"}}
+    deletion: Json = {"openrouter": "deleted"}
     if batch.provider is not None:
         deletion["upstream"] = {"provider": batch.provider, "status": "deleted"}
-    return answer({"id": batch.batch_id, "object": "batch.deleted", "deletion": deletion})
+    return answer({"id": batch.batch_id, "object": "batch", "deletion": deletion})
 
 
 def found_batch(simulator: Simulator, request: Request) -> SimulatedBatch:
