@@ -28,7 +28,7 @@ KILLED_SHARE_MIN = 0.95
 def main() -> int:
     """Run every mutant, or those that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=150)
+    parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     chosen = [m for m in MUTATIONS if not options.names or m.name in options.names]
