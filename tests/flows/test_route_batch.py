@@ -205,11 +205,14 @@ async def test_lines_after_the_deadline_fail_and_cost_nothing(
 async def test_line_waits_for_its_turn_no_longer_than_its_deadline(
     settings: Settings, runtime: Runtime, simulator: RunningSimulator, tmp_path: Path
 ) -> None:
-    limit = LimitOrder(model="*", requests=1, period_s=8)
+    limit = LimitOrder(model="*", requests=1, period_s=300)
     await set_limit(runtime.database, runtime.limits.account, limit)
-    lines = [line("Is it up?", deadline_s=60), line("Since when?", deadline_s=4)]
-    _, found = await run(settings, tmp_path, lines)
-    assert (found[1]["status"], found[2]["status"]) == ("completed", "rejected")
+    files = [tmp_path / "first", tmp_path / "late"]
+    for folder in files:
+        folder.mkdir()
+    _, first = await run(settings, files[0], [line("Is it up?")])
+    _, late = await run(settings, files[1], [line("Since when?", deadline_s=60)])
+    assert (first[1]["status"], late[1]["status"]) == ("completed", "rejected")
     assert len(simulator.charges) == 1
 
 
