@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -28,13 +27,6 @@ _KEPT_FIELDS = {
     "prompt_tokens",
     "completion_tokens",
 }
-
-
-class Reuse(StrEnum):
-    """How a decision came to an answer that another decision paid for."""
-
-    CACHE = "cache"
-    DUPLICATE = "duplicate"  # a line of a batch that asks what an earlier line asks
 
 
 @dataclass(frozen=True, slots=True)
