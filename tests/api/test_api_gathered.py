@@ -218,30 +218,35 @@ async def test_of_requests_that_come_together_a_bad_one_fails_alone(
         await _demand_clean_books(opened)
 
 
-async def test_hold_of_a_request_that_is_cancelled_among_others_is_released(
-    settings: Settings, simulator: RunningSimulator
+@pytest.mark.parametrize(("others", "statement"), [(0, "ledger.reserve("), (3, "reserve_many")])
+async def test_hold_of_a_request_that_is_cancelled_is_released(
+    settings: Settings, simulator: RunningSimulator, others: int, statement: str
 ) -> None:
     async with crowded_runtime(settings) as opened:
         reached, go_on = asyncio.Event(), asyncio.Event()
-        many = opened.ledger._calls.all
+        unhindered = opened.ledger._calls.all
 
         async def slow(query: Any, parameters: Any = ()) -> Any:
-            if "reserve_many" in query:
+            if statement in query:
                 reached.set()
                 await go_on.wait()
-            return await many(query, parameters)
+            return await unhindered(query, parameters)
 
         opened.ledger._calls.all = slow  # type: ignore[method-assign]
-        asked = asyncio.create_task(_lanes().run(_request(), "ledger"))
-        await reached.wait()
-        asked.cancel()
+        lanes = _lanes()
+        asked = [asyncio.create_task(lanes.run(_request(), "ledger")) for _ in range(others + 1)]
+        await asyncio.wait_for(reached.wait(), 20)
+        asked[-1].cancel()
         await asyncio.sleep(0)
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
-            await asked
-        (row,) = await opened.database.fetch_all("SELECT state, outcome FROM model_selections")
-        assert row == {"state": "RELEASED", "outcome": "cancelled"}
-    assert simulator.charges == []
+            await asked[-1]
+        results = await asyncio.gather(*asked[:-1])
+        rows = await opened.database.fetch_all("SELECT state, outcome FROM model_selections")
+        lost = [row for row in rows if row["state"] != "SETTLED"]
+        assert lost == [{"state": "RELEASED", "outcome": "cancelled"}]
+    assert [result.status for result in results] == [Status.COMPLETED] * others
+    assert len(simulator.charges) == others
 
 
 async def test_a_look_at_budgets_shows_each_request_its_own_limit_only(settings: Settings) -> None:

@@ -61,7 +61,7 @@ class GatheringLedger(Ledger):
         """
         if hold.attempt_no > 1:
             self._several.add(hold.decision_id)
-        asked = asyncio.ensure_future(self._reserve(hold))
+        asked = self._reserve.asked(hold)
         try:
             row = await asyncio.shield(asked)
         except asyncio.CancelledError:

@@ -83,7 +83,7 @@ def json_document(document: dict[str, Any] | None) -> Jsonb | None:
     NUL and lone surrogates become U+FFFD, NaN and infinities null: an answer must not stop its
     bill from being booked.
     """
-    return None if document is None else Jsonb(_storable(document), dumps=_dumps)
+    return None if document is None else Jsonb(document, dumps=json_text)
 
 
 def json_rows(rows: list[dict[str, Any]]) -> Jsonb:
