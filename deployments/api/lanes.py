@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -82,6 +83,7 @@ class Lanes:
             warm_clients = await asyncio.to_thread(_import_clients)
             async with warm_clients() as use:
                 use_clients.set_result(use)
+                gc.freeze()  # Prefect as well stays as long as the process
                 await closing.wait()
         except (httpx.HTTPError, RuntimeError, OSError) as error:
             if not use_clients.done():

@@ -20,6 +20,7 @@ from deployments.api.lanes import Lanes
 from deployments.api.metrics import Metrics
 from deployments.api.options import ServeOptions
 from deployments.api.state import ApiState
+from deployments.heap import settled_heap
 from deployments.lanes import resume_here
 from deployments.preparation import prepared_runtime
 from models.errors import InvalidConfiguration, PortTaken, WorldFailed
@@ -138,7 +139,8 @@ class ApiService:
                 self.url = url_of(listener)
                 self._server = Server(_config(state), self._announce)
                 if not self._stopping:
-                    await self._server.serve(sockets=[listener])
+                    with settled_heap():
+                        await self._server.serve(sockets=[listener])
 
     def _announce(self) -> None:
         self._ready.set()

@@ -163,28 +163,30 @@ async def _noting(
     its id anyway, and needs no commit of its own for it. When the call fails or is cut, the note
     is written before its end is booked.
     """
-    notes: list[asyncio.Task[object]] = []
-    delay = asyncio.Event()
+    pending: list[tuple[asyncio.TimerHandle, str]] = []
+    writing: list[asyncio.Task[bool]] = []
 
-    async def write(generation_id: str) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(delay.wait(), NOTE_AFTER_S)
-        await opened.ledger.note_generation(holding.selection_id, generation_id)
+    def write(generation_id: str) -> None:
+        noting = opened.ledger.note_generation(holding.selection_id, generation_id)
+        writing.append(asyncio.ensure_future(noting))
 
     async def note(generation_id: str) -> None:
-        notes.append(asyncio.create_task(write(generation_id)))
+        loop = asyncio.get_running_loop()
+        pending.append((loop.call_later(NOTE_AFTER_S, write, generation_id), generation_id))
 
     came_whole = False
     try:
         yield note
         came_whole = True
     finally:
-        if came_whole:  # nobody sets `delay`: a wait that is over is not cancelled any more
-            for task in notes:
+        for timer, generation_id in pending:
+            timer.cancel()
+            if not came_whole and not writing:
+                write(generation_id)
+        for task in writing:
+            if came_whole:
                 task.cancel()
-        else:
-            delay.set()
-            for task in notes:
+            else:
                 await finish(task)
 
 

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import pytest
 
-from deployments.batches import BatchOrder, run_batch, settled_heap
+from deployments.batches import BatchOrder, run_batch
+from deployments.heap import settled_heap
 from deployments.simulator import Fault, FaultMatch, FaultRule, RunningSimulator
 from models.batch import BatchCounts
 from models.budget import BudgetDefinition
