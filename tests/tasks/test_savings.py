@@ -120,6 +120,19 @@ async def test_answer_that_was_rejected_is_paid_for_all_the_same(bench: Bench) -
     assert by_model == {FIRST: ZERO, CHEAP: whole}  # with the model that answered
 
 
+async def test_answer_that_was_rejected_months_ago_is_paid_for_all_the_same(bench: Bench) -> None:
+    await policy_of(bench, FIRST, CHEAP)
+    bench.fail("empty_answer", {"model": FIRST}, charged=True)
+    result = await ask(bench)
+    before = await saved(bench)
+    await bench.runtime.database.execute(
+        "UPDATE model_selections SET created_at = now() - interval '40 days'"
+        " WHERE attempt_no = 1 AND decision_id = %s",
+        (result.decision_id,),
+    )
+    assert (await saved(bench))["saved_usd"] == before["saved_usd"] != ZERO
+
+
 async def test_hit_saves_what_the_first_model_would_have_cost(bench: Bench) -> None:
     await policy_of(bench, FIRST, CHEAP, cache={"ttl_s": 60})
     result = [await ask(bench) for _ in range(3)][-1]

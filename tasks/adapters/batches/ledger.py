@@ -120,6 +120,11 @@ class GatheringLedger(Ledger):
             return [booked]
         return await super().attempts(decision_id)
 
+    def forget(self, decision_id: UUID) -> None:
+        """Keep nothing in memory of a decision whose attempts nobody will look at again."""
+        self._several.discard(decision_id)
+        self._booked.pop(decision_id, None)
+
     async def reserve_all(self, holds: Sequence[Hold], sent_lease_s: float) -> list[ReserveAnswer]:
         """Hold money for many attempts and mark each sent, in one statement, in this order."""
         rows = await self._reserve_many(holds, sent_lease_s)

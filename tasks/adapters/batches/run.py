@@ -59,13 +59,13 @@ class BatchRun:
         upstream_batch: bool = False,
     ) -> None:
         self.batch, self.active = batch, 0
-        ledger = GatheringLedger(
+        self._ledger = GatheringLedger(
             opened.database,
             sent_lease_s=opened.settings.switchyard_request_timeout_s + SENT_MARGIN_S,
             crowd=self._crowd,
         )
-        self.opened = replace(opened, ledger=ledger)
-        self.provider_batches = UpstreamBatches(self.opened, ledger, batch.batch_id)
+        self.opened = replace(opened, ledger=self._ledger)
+        self.provider_batches = UpstreamBatches(self.opened, self._ledger, batch.batch_id)
         self.upstream = self.provider_batches if upstream_batch else None
         self.taken_up: set[UUID] = set()  # decisions whose bills came before the lines go on
         self.groups = Groups(self.opened)
@@ -129,6 +129,8 @@ class BatchRun:
             except SwitchyardError:
                 self._is_broken = True  # the rest stays for the next start
                 raise
+            finally:
+                self._ledger.forget(line.arrival.decision_id)
 
     async def _attempted(self, line: Line, route: Route) -> None:
         try:

@@ -18,12 +18,13 @@ SPENT = """
 -- Attempts with their bills. The one that answered carries the decision's saving: the price of the
 -- same tokens at the first model, less all bills of the decision. Where the first model itself
 -- answered, the price is its bill. Decisions that reuse an answer have no attempt, or lost ones.
-WITH whole AS (  -- no decision's attempts lie further apart than work is parked
+WITH touched AS (
+    SELECT DISTINCT s.decision_id FROM model_selections s
+     WHERE s.created_at >= %(since)s AND s.created_at < %(until)s
+), whole AS (  -- all attempts, whenever: parked work may go on after weeks, and be parked again
     SELECT o.decision_id, sum(o.actual_cost) AS paid_usd,
            max(o.attempt_no) FILTER (WHERE o.success) AS answer_no
-      FROM model_selections o
-     WHERE o.created_at >= %(since)s::timestamptz - interval '32 days'
-       AND o.created_at < %(until)s::timestamptz + interval '32 days'
+      FROM touched JOIN model_selections o ON o.decision_id = touched.decision_id
      GROUP BY o.decision_id
 ), asked AS (
     SELECT s.decision_id, s.actual_cost AS cost_usd, s.created_at, s.policy_name AS policy,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -158,3 +159,18 @@ async def test_mark_belongs_to_the_token_that_holds(ledger: GatheringLedger) -> 
     assert isinstance(answer, Reserved)
     assert await ledger.mark_sent(answer.selection_id, mine.token, 30)
     assert not await ledger.mark_sent(answer.selection_id, uuid.uuid4(), 30)
+
+
+async def test_ledger_keeps_nothing_of_a_decision_that_it_is_to_forget(
+    ledger: GatheringLedger,
+) -> None:
+    first = hold("0.01", worker_id="a")
+    answer = await ledger.reserve(first)
+    assert isinstance(answer, Reserved)
+    bill = Bill(cost_usd=Decimal("0.002"), source="usage", outcome="ok", response={})
+    await ledger.settle(answer.selection_id, bill)
+    await ledger.reserve(replace(first, attempt_no=2, key=f"{first.decision_id}/2"))
+    assert (len(ledger._booked), len(ledger._several)) == (1, 1)
+    ledger.forget(first.decision_id)
+    assert (len(ledger._booked), len(ledger._several)) == (0, 0)
+    assert len(await ledger.attempts(first.decision_id)) == 2  # as the database has them
