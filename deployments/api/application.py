@@ -5,14 +5,17 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from deployments.api.chat.endpoint import ChatEndpoint
 from deployments.api.chat.routes import router as chat
-from deployments.api.guard import Guard
+from deployments.api.guard import CHAT_PATH, Guard
 from deployments.api.openapi import describe
 from deployments.api.page.routes import router as page
-from deployments.api.problems import install_error_handlers
+from deployments.api.problems import install_error_handlers, unexpected
 from deployments.api.routes.backtests import router as backtests
 from deployments.api.routes.budgets import router as budgets
 from deployments.api.routes.cache import router as cache
@@ -29,6 +32,21 @@ from deployments.api.tracing import TracedRequests
 
 def create_application(state: ApiState) -> ASGIApp:
     """Return the ASGI application over the open state."""
+    answering = ServerErrorMiddleware(ChatEndpoint(state), handler=unexpected)
+    guarded = Guard(
+        routed(state),
+        direct=Route(CHAT_PATH, answering, methods=["POST"]),
+        keys=state.keys,
+        gate=state.gate,
+        options=state.options,
+        metrics=state.metrics,
+    )
+    spans = state.opened.spans
+    return TracedRequests(guarded, spans) if spans.are_wanted else guarded
+
+
+def routed(state: ApiState) -> FastAPI:
+    """Return every route, for requests whose caller and body are known to be good."""
     app = FastAPI(
         title="Switchyard",
         version=version("switchyard"),
@@ -60,8 +78,4 @@ def create_application(state: ApiState) -> ASGIApp:
     async def openapi(caller: ReadCaller) -> JSONResponse:
         return JSONResponse(app.openapi())
 
-    guarded = Guard(
-        app, keys=state.keys, gate=state.gate, options=state.options, metrics=state.metrics
-    )
-    spans = state.opened.spans
-    return TracedRequests(guarded, spans) if spans.are_wanted else guarded
+    return app

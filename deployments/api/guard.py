@@ -5,41 +5,55 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.api.access import Gate, KeyRing
 from deployments.api.metrics import Metrics
 from deployments.api.options import ServeOptions, is_loopback
-from deployments.api.problems import ApiProblem, problem_of, problem_response
+from deployments.api.problems import ApiProblem, as_problem, problem_response
 from models.errors import SwitchyardError
 
 CHAT_PATH = "/v1/chat/completions"
 # Exactly these need no key: they tell nothing about anybody's requests or money.
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/", "/page/page.css", "/page/page.js"})
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 SURROGATE = re.compile(rb"\\\\u[dD][89a-fA-F]")
 # An escaped U+0000, told from an escaped backslash before "u0000".
 NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Guard:
-    """ASGI middleware; what it lets through carries `principal` in the request's state."""
+    """ASGI middleware; what it lets through carries `principal` and `headers` in its state.
+
+    Requests of the route `direct` go to its endpoint, past everything that `app` does around one.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, keys: KeyRing, gate: Gate, options: ServeOptions, metrics: Metrics
+        self,
+        app: ASGIApp,
+        *,
+        direct: Route,
+        keys: KeyRing,
+        gate: Gate,
+        options: ServeOptions,
+        metrics: Metrics,
     ) -> None:
-        self._app, self._keys, self._gate = app, keys, gate
+        self._app, self._direct = app, direct
+        self._keys, self._gate = keys, gate
         self._options, self._metrics = options, metrics
+        self._on_loopback = options.on_loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or refuse it."""
@@ -50,33 +64,40 @@ class Guard:
         try:
             await self._let_through(scope, receive, guarded_send)
         except (ApiProblem, SwitchyardError) as error:
-            problem = error if isinstance(error, ApiProblem) else problem_of(error)
-            await problem_response(problem, scope["path"])(scope, receive, guarded_send)
+            await problem_response(as_problem(error), scope["path"])(scope, receive, guarded_send)
         finally:
             self._metrics.note_request(scope, status[0], time.perf_counter() - started_s)
 
     async def _let_through(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
+        headers = _texts(scope)
+        _demand_one_host(scope, headers)
         self._check_host(headers)
         if scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         caller = await self._keys.principal(headers.get("authorization"))
-        scope.setdefault("state", {})["principal"] = caller
+        scope.setdefault("state", {}).update(principal=caller, headers=headers)
         with self._gate.passing(caller):
             body = await self._body(scope, headers, receive)
-            await self._app(scope, _replayed(body, receive), send)
+            await self._answering(scope)(scope, _replayed(body, receive), send)
 
-    def _check_host(self, headers: Headers) -> None:
+    def _answering(self, scope: Scope) -> ASGIApp:
+        direct = self._direct
+        if scope["path"] != direct.path or scope["method"] not in (direct.methods or ()):
+            return self._app
+        scope["route"] = direct  # metrics and spans name it
+        return direct.app
+
+    def _check_host(self, headers: Mapping[str, str]) -> None:
         """Refuse other sites' pages: on loopback by name (DNS rebinding), always by origin."""
         host = headers.get("host", "")
-        if self._options.on_loopback and not is_loopback(_hostname(host)):
+        if self._on_loopback and not _names_loopback(host):
             raise ApiProblem(403, "this host name is not served here")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             raise ApiProblem(403, "requests of other sites' pages are not answered")
 
-    async def _body(self, scope: Scope, headers: Headers, receive: Receive) -> bytes:
+    async def _body(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> bytes:
         chat = scope["path"] == CHAT_PATH
         most = self._options.chat_bytes_max if chat else self._options.body_bytes_max
         stated = headers.get("content-length", "0")
@@ -142,19 +163,38 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 def _with_headers(send: Send, status: list[int]) -> Send:
     async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            status[0] = message["status"]
-            headers = MutableHeaders(scope=message)
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
+        if message["type"] != "http.response.start":
+            await send(message)
+            return
+        headers = message["headers"]
+        own = {name for name, _ in headers}
+        headers.extend(pair for pair in SECURITY_HEADERS if pair[0] not in own)
         await send(message)
+        status[0] = message["status"]
 
     return send_with_headers
 
 
-def _hostname(host: str) -> str:
-    """Return the name in a Host header, its port left out."""
+def _texts(scope: Scope) -> dict[str, str]:
+    """Return the headers of a request; of a repeated one the first, as Starlette does."""
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in reversed(scope["headers"])
+    }
+
+
+def _demand_one_host(scope: Scope, headers: Mapping[str, str]) -> None:
+    """Refuse two Host headers: whatever stands before us may have read the other one."""
+    if len(headers) < len(scope["headers"]):
+        names = [name for name, _ in scope["headers"]]
+        if names.count(b"host") > 1:
+            raise ApiProblem(400, "there is more than one Host header")
+
+
+@lru_cache(maxsize=256)
+def _names_loopback(host: str) -> bool:
+    """Return whether the name in a Host header, its port left out, is this machine's."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
-        return ""
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -27,18 +28,23 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        # a look-up by label names costs more than the count itself
+        self._requests_of = cache(self._requests.labels)
         self._decisions = Counter(
             "switchyard_decisions",
             "Decisions that ended here.",
             ("status", "policy", "trace"),
             registry=self.registry,
         )
+        self._decisions_of = cache(self._decisions.labels)
         self._cost = Counter(
             "switchyard_cost_usd", "What they cost.", ("policy", "model"), registry=self.registry
         )
+        self._cost_of = cache(self._cost.labels)
         self._attempts = Counter(
             "switchyard_attempts", "Their attempts.", ("model", "outcome"), registry=self.registry
         )
+        self._attempts_of = cache(self._attempts.labels)
         self._hedges = Counter(
             "switchyard_hedges",
             "Decisions whose slow first model a second one joined, by who won.",
@@ -60,17 +66,17 @@ class Metrics:
         """Count one answered request; unknown paths are one route, so that labels stay few."""
         route = getattr(scope.get("route"), "path", "unknown")
         method = scope["method"] if route != "unknown" else "any"
-        self._requests.labels(method, route, str(status)).observe(seconds)
+        self._requests_of(method, route, status).observe(seconds)
 
     def note_result(self, result: RoutingResult, trace: str) -> None:
         """Count one decision that ended."""
-        self._decisions.labels(result.status.value, result.policy, trace).inc()
+        self._decisions_of(result.status.value, result.policy, trace).inc()
         if result.hedged is not None:
             self._hedges.labels(result.policy, result.hedged).inc()
         for attempt in result.attempts:
-            self._attempts.labels(attempt.model, attempt.outcome.value).inc()
+            self._attempts_of(attempt.model, attempt.outcome.value).inc()
             if attempt.cost_usd is not None:
-                self._cost.labels(result.policy, attempt.model).inc(float(attempt.cost_usd))
+                self._cost_of(result.policy, attempt.model).inc(float(attempt.cost_usd))
 
     def text(
         self, budgets: Iterable[BudgetState], running: int, limits: Iterable[RateLimit]

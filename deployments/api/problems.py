@@ -155,6 +155,11 @@ def problem_of(error: SwitchyardError) -> ApiProblem:
     return ApiProblem(status, _storable(str(error)), problems=tuple(problems), headers=headers)
 
 
+def as_problem(error: ApiProblem | SwitchyardError) -> ApiProblem:
+    """Return the problem that an error is, if it is not one already."""
+    return error if isinstance(error, ApiProblem) else problem_of(error)
+
+
 def validation_problem(errors: list[Any], what: str = "request") -> ApiProblem:
     """Return the problem of pydantic's errors: every wrong part named, no input repeated."""
     lines = tuple(_line(error) for error in errors)
@@ -182,6 +187,12 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(methods))
 
 
+async def unexpected(request: Request, error: Exception) -> Response:
+    """Log an error that nobody foresaw, and tell nothing of it."""
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(ApiProblem(500, "an internal error"), request.url.path)
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of the application as a problem; the last one is logged."""
 
@@ -204,10 +215,6 @@ def install_error_handlers(app: FastAPI) -> None:
             headers["Allow"] = _allowed(request)
         problem = ApiProblem(error.status_code, str(error.detail), headers=headers)
         return problem_response(problem, request.url.path)
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_response(ApiProblem(500, "an internal error"), request.url.path)
 
     app.add_exception_handler(SwitchyardError, known)
     app.add_exception_handler(ApiProblem, stated)

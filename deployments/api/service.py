@@ -20,6 +20,7 @@ from deployments.api.lanes import Lanes
 from deployments.api.metrics import Metrics
 from deployments.api.options import ServeOptions
 from deployments.api.state import ApiState
+from deployments.api.wire import HttpProtocol
 from deployments.heap import settled_heap
 from deployments.lanes import resume_here
 from deployments.preparation import prepared_runtime
@@ -241,6 +242,7 @@ def _config(state: ApiState) -> uvicorn.Config:
     return uvicorn.Config(
         create_application(state),
         loop="asyncio",
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         access_log=False,

@@ -54,25 +54,15 @@ async def _logged(work: Coroutine[Any, Any, object]) -> None:
 
 # async, though nothing is awaited: FastAPI runs a plain dependency in a thread, for 0.3 ms each.
 async def _state(request: Request) -> ApiState:
-    return state_of(request)
-
-
-def state_of(request: Request) -> ApiState:
-    """Return the state of the application that this request came to."""
     state: ApiState = request.app.state.api
     return state
 
 
-def caller_of(request: Request, scope: Scope) -> Principal:
-    """Return who makes this request; raises 403 without the scope."""
-    caller: Principal = request.state.principal
-    caller.demand(scope)
-    return caller
-
-
 def _caller(scope: Scope) -> Any:  # a dependency of FastAPI
     async def demanded(request: Request) -> Principal:
-        return caller_of(request, scope)
+        caller: Principal = request.state.principal
+        caller.demand(scope)
+        return caller
 
     return demanded
 

@@ -84,8 +84,15 @@ def chosen_headers(decision_id: UUID, policy: str, model_id: str) -> dict[str, s
     }
 
 
+def raw_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI sends them."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
 def header_text(text: str) -> str:
     """Return the text as a header can carry it."""
+    if text.isascii() and text.isprintable():  # as nearly every name is
+        return text
     return "".join(char if " " <= char <= "~" else "?" for char in text)
 
 

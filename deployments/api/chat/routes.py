@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import Response
-from starlette.types import Receive, Send
-from starlette.types import Scope as AsgiScope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.api.chat.answers import answer_headers, completion_document
-from deployments.api.chat.asking import AUTO, POLICY, read_chat
+from deployments.api.chat.asking import AUTO, POLICY
 from deployments.api.chat.documents import CHAT_BODY, COMPLETION, MODELS
+from deployments.api.chat.endpoint import ChatEndpoint
 from deployments.api.chat.listing import model_document
-from deployments.api.chat.refusals import refusal_of
-from deployments.api.chat.stream import ChatStream
-from deployments.api.problems import problem_response
-from deployments.api.state import ReadCaller, State, caller_of, state_of
-from models.api_key import Scope
-from models.result import Status
+from deployments.api.state import ReadCaller, State
 from tasks.adapters.store.catalogue import read_cards
 from tasks.adapters.store.policies import read_policies
 
 router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
 
 
-class Streamed(Response):
+class HandedOver(Response):
     """A response that an ASGI application of its own answers."""
 
-    def __init__(self, stream: ChatStream) -> None:
+    def __init__(self, answering: ASGIApp) -> None:
         super().__init__()
-        self._stream = stream
+        self._answering = answering
 
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the connection over."""
-        await self._stream(scope, receive, send)
+        await self._answering(scope, receive, send)
 
 
 @router.post(
@@ -53,22 +45,9 @@ class Streamed(Response):
         504: {"description": "The deadline passed"},
     },
 )
-async def complete(request: Request) -> Response:
+async def complete(state: State) -> Response:
     """Answer with the model that the policy and budgets allow; `model` may be auto."""
-    state, caller = state_of(request), caller_of(request, Scope.ROUTE)
-    asked = read_chat(await request.body(), request.headers, caller)
-    trace = state.lanes.choose(asked.trace)
-    if asked.stream:
-        return Streamed(ChatStream(state, asked, trace))
-    result = await state.lanes.run(asked.request, trace)
-    state.metrics.note_result(result, trace)
-    if result.status is not Status.COMPLETED:
-        problem = await refusal_of(state.opened, result, asked=asked.request.model is not None)
-        return problem_response(problem, request.url.path)
-    document = completion_document(result, int(time.time()))
-    return Response(
-        orjson.dumps(document), headers=answer_headers(result), media_type="application/json"
-    )
+    return HandedOver(ChatEndpoint(state))
 
 
 @router.get("/models", summary="What `model` may be", responses={200: MODELS})

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from deployments.api.chat.answers import Chunks, chosen_headers
+from deployments.api.chat.answers import Chunks, chosen_headers, raw_headers
 from deployments.api.chat.asking import ChatAsked
 from deployments.api.chat.refusals import refusal_of
 from deployments.api.chat.sink import ClientSink
@@ -133,8 +133,8 @@ class ChatStream:
             "Cache-Control": "no-cache, no-store",
             "X-Accel-Buffering": "no",
         }
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        start = {"type": "http.response.start", "status": 200, "headers": raw_headers(headers)}
+        await send(start)
         await send(_event(self._chunks.first()))
 
     async def _send_piece(self, send: Send, piece: StreamDelta) -> None:
