@@ -19,11 +19,15 @@ SERVER_VERSION_MIN = 150000
 CONNECT_TIMEOUT_S = 5
 POOL_TIMEOUT_S = 5.0
 POOL_MAX = 16
-# docs/ledger.md 2.4: nobody waits long for a lock, and nobody who vanished keeps one.
+# docs/ledger.md 2.4: nobody waits long for a lock, and nobody who vanished keeps one. A statement
+# that is planned while its table is small keeps its plan while the table grows: so none of them
+# may read whole tables where there is an index, but those of reports may.
 SESSION_SETTINGS = (
     "SET lock_timeout = '2s'; SET statement_timeout = '5s';"
-    " SET idle_in_transaction_session_timeout = '5s'; SET TIME ZONE 'UTC'"
+    " SET idle_in_transaction_session_timeout = '5s'; SET TIME ZONE 'UTC';"
+    " SET enable_seqscan = off; SET jit = off"
 )
+REPORT_SETTINGS = "SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on"
 Parameters = Sequence[Any] | Mapping[str, Any]  # Any: whatever psycopg adapts
 
 
@@ -44,7 +48,7 @@ class Database:
     async def patient_transaction(self) -> AsyncIterator[AsyncConnection[DictRow]]:
         """Yield a connection in one transaction without statement_timeout: for reports."""
         async with self.connection() as connection, connection.transaction():
-            await connection.execute("SET LOCAL statement_timeout = 0")
+            await connection.execute(REPORT_SETTINGS)
             yield connection
 
     async def fetch_all(self, query: LiteralString, parameters: Parameters = ()) -> list[DictRow]:
