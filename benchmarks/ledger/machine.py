@@ -23,7 +23,16 @@ from benchmarks.ledger.model import (
     new_hold,
     new_limit,
 )
-from models.attempt import AttemptState, Bill, Rejected, Replay, Reserved, Uncovered
+from models.attempt import (
+    AttemptState,
+    Bill,
+    Hold,
+    Rejected,
+    Replay,
+    ReserveAnswer,
+    Reserved,
+    Uncovered,
+)
 from models.errors import IdempotencyConflict
 from tasks.adapters.ledger import Ledger
 
@@ -95,15 +104,29 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.hold_money("w1", Decimal(0), Decimal(0), None, uuid.uuid4()) is not None
         self.change_limit("global", Decimal("0.030"))
 
-    @rule(target=entries, worker=WORKER, worst=AMOUNTS, cheap=AMOUNTS, cap=CAPS, pick=PICKS)
+    @rule(
+        target=entries,
+        worker=WORKER,
+        worst=AMOUNTS,
+        cheap=AMOUNTS,
+        cap=CAPS,
+        pick=PICKS,
+        sends=st.booleans(),
+    )
     def reserve(
-        self, worker: str, worst: Decimal, cheap: Decimal, cap: Decimal | None, pick: int | None
+        self,
+        worker: str,
+        worst: Decimal,
+        cheap: Decimal,
+        cap: Decimal | None,
+        pick: int | None,
+        sends: bool,
     ) -> Any:
-        """A new decision, or the next attempt of an earlier one."""
+        """A new decision, or the next attempt of an earlier one; sent at once, or later."""
         decision_id = uuid.uuid4()
         if pick is not None and self.expected.entries:
             decision_id = self.expected.entries[pick % len(self.expected.entries)].hold.decision_id
-        entry = self.hold_money(worker, worst, min(cheap, worst), cap, decision_id)
+        entry = self.hold_money(worker, worst, min(cheap, worst), cap, decision_id, sends)
         return multiple() if entry is None else entry
 
     def hold_money(
@@ -113,12 +136,13 @@ class LedgerMachine(RuleBasedStateMachine):
         elastic: Decimal,
         cap: Decimal | None,
         decision_id: uuid.UUID,
+        sends: bool = False,
     ) -> Any:
         """Admission is decided by the sums, for all budgets or none."""
         expected = self.expected
         attempt_no = expected.attempts.get(decision_id, 0) + 1
         hold = new_hold(decision_id, attempt_no, worker, worst, elastic, cap)
-        answer = self.connection.run(self.ledger.reserve, hold)
+        answer = self.ask(hold, sends)
         if not expected.limits and worst > 0:
             assert isinstance(answer, Uncovered), answer
             return None
@@ -129,10 +153,19 @@ class LedgerMachine(RuleBasedStateMachine):
             assert len(answer.blocking) == sum(full)
             return None
         assert isinstance(answer, Reserved), answer
-        return expected.admit(hold, answer.selection_id, parts)
+        return expected.admit(hold, answer.selection_id, parts, sends)
 
-    @rule(entry=entries, same_token=st.booleans(), same_request=st.booleans())
-    def reserve_again(self, entry: Entry, same_token: bool, same_request: bool) -> None:
+    def ask(self, hold: Hold, sends: bool) -> ReserveAnswer:
+        """Ask for the hold alone, or with the mark of what is sent at once."""
+        if not sends:
+            return self.connection.run(self.ledger.reserve, hold)
+        (answer,) = self.connection.run(self.connection.sender.reserve_all, [hold], 60)
+        return answer
+
+    @rule(entry=entries, same_token=st.booleans(), same_request=st.booleans(), sends=st.booleans())
+    def reserve_again(
+        self, entry: Entry, same_token: bool, same_request: bool, sends: bool
+    ) -> None:
         """A known key gives its row, or its hold to the same token."""
         hold = entry.hold
         changed: dict[str, Any] = {} if same_token else {"token": uuid.uuid4()}
@@ -140,15 +173,16 @@ class LedgerMachine(RuleBasedStateMachine):
         again = replace(hold, **changed)
         if not same_request:
             try:
-                self.connection.run(self.ledger.reserve, again)
+                self.ask(again, sends)
             except IdempotencyConflict:
                 return
             raise AssertionError("another request was taken under a known key")
-        answer = self.connection.run(self.ledger.reserve, again)
+        answer = self.ask(again, sends)
         is_live = entry.state is AttemptState.RESERVED and not entry.is_expired
         if same_token and is_live:
             assert isinstance(answer, Reserved), answer
             assert answer.selection_id == entry.selection_id
+            entry.state = AttemptState.SENT if sends else entry.state
         else:
             assert isinstance(answer, Replay), answer
             assert (answer.attempt.state, answer.attempt.actual_cost_usd) == (
@@ -232,7 +266,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Time passes for one attempt; its owner asks again."""
         self.connection.expire_lease(entry.selection_id)
         entry.is_expired = True
-        self.reserve_again(entry, True, True)
+        self.reserve_again(entry, True, True, False)
 
     @rule(entry=entries)
     def extend(self, entry: Entry) -> None:

@@ -15,6 +15,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from models.attempt import AttemptState, Hold
 from models.budget import BudgetDefinition
+from tasks.adapters.batches.ledger import GatheringLedger
 from tasks.adapters.database import Database, open_database
 from tasks.adapters.ledger import Ledger
 
@@ -82,14 +83,19 @@ class Expected:
         return parts
 
     def admit(
-        self, hold: Hold, selection_id: uuid.UUID, parts: list[tuple[Balance, Decimal]]
+        self,
+        hold: Hold,
+        selection_id: uuid.UUID,
+        parts: list[tuple[Balance, Decimal]],
+        is_sent: bool,
     ) -> Entry:
         """Hold the money, and return the entry."""
         for balance, part in parts:
             balance.held += part
         self.attempts[hold.decision_id] = hold.attempt_no
         cap = self.caps.get(hold.decision_id)
-        self.entries.append(Entry(hold, selection_id, AttemptState.RESERVED, parts, cap))
+        state = AttemptState.SENT if is_sent else AttemptState.RESERVED
+        self.entries.append(Entry(hold, selection_id, state, parts, cap))
         return self.entries[-1]
 
     def book(self, entry: Entry, cost: Decimal) -> int:
@@ -126,6 +132,7 @@ class Connection:
             self._portal.wrap_async_context_manager(open_database(url, pool_max=2))
         )
         self.ledger = Ledger(self.database)
+        self.sender = GatheringLedger(self.database, sent_lease_s=60, crowd=lambda: 1)
         self.plain = self._stack.enter_context(psycopg.connect(url, autocommit=True))
 
     def run(self, call: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:

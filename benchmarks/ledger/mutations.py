@@ -23,60 +23,35 @@ class Mutation:
 
 RESERVE, SEND, SETTLE = "030_reserve.sql", "040_send.sql", "050_settle.sql"
 SCOPES, RECOVERY, BUDGETS = "020_scopes.sql", "060_recovery.sql", "070_budgets.sql"
-SEVERAL = "AND b.spent_amount + b.reserved_amount + b.hold > b.budget_amount)"
-ONE = "OR b.spent_amount + b.reserved_amount + holds[1] <= b.budget_amount);"
-BOOKED = "SET spent_amount = b.spent_amount + p_cost,\n                   reserved"
+FITS = "OR b.spent_amount + b.reserved_amount + holds[place] <= b.budget_amount);"
+HELD = "IF place <= held OR budgets[place] = new_cap THEN"
+BOOKED = "SET spent_amount = b.spent_amount + p_cost"
 MUTATIONS = (
     Mutation(
         "limit off by one hold",
         RESERVE,
-        SEVERAL,
-        SEVERAL.replace("+ b.hold >", ">"),
+        FITS,
+        FITS.replace("+ holds[place] <=", "<="),
     ),
     Mutation(
         "limit forgets what is held",
         RESERVE,
-        SEVERAL,
-        SEVERAL.replace("+ b.reserved_amount ", ""),
+        FITS,
+        FITS.replace("+ b.reserved_amount ", ""),
     ),
     Mutation(
         "limit forgets what is spent",
         RESERVE,
-        SEVERAL,
-        SEVERAL.replace("b.spent_amount + ", ""),
+        FITS,
+        FITS.replace("b.spent_amount + ", ""),
     ),
     Mutation(
         "limit refuses the exact fit",
         RESERVE,
-        SEVERAL,
-        SEVERAL.replace(" > b.", " >= b."),
+        FITS,
+        FITS.replace(" <= b.", " < b."),
     ),
-    Mutation(
-        "lone limit off by one hold",
-        RESERVE,
-        ONE,
-        ONE.replace("+ holds[1] <=", "<="),
-    ),
-    Mutation(
-        "lone limit forgets what is held",
-        RESERVE,
-        ONE,
-        ONE.replace("+ b.reserved_amount ", ""),
-    ),
-    Mutation(
-        "lone limit forgets what is spent",
-        RESERVE,
-        ONE,
-        ONE.replace("b.spent_amount + ", ""),
-    ),
-    Mutation(
-        "lone limit refuses the exact fit",
-        RESERVE,
-        ONE,
-        ONE.replace(" <= b.", " < b."),
-    ),
-    Mutation("free call is refused", RESERVE, "bool_or(b.hold > 0", "bool_or(b.hold >= 0"),
-    Mutation("lone free call is refused", RESERVE, "(holds[1] = 0\n", "(false\n"),
+    Mutation("free call is refused", RESERVE, "(holds[place] = 0\n", "(false\n"),
     Mutation(
         "rejected hold leaves its entry",
         RESERVE,
@@ -86,14 +61,48 @@ MUTATIONS = (
     Mutation(
         "hold is not written to the balances",
         RESERVE,
-        "SET reserved_amount = b.reserved_amount + wanted.hold",
+        "SET reserved_amount = b.reserved_amount + holds[place]",
         "SET reserved_amount = b.reserved_amount",
     ),
+    Mutation("only the first balance is looked at", RESERVE, "EXIT WHEN NOT FOUND;", "NULL;"),
     Mutation(
-        "hold is not written to the lone balance",
+        "refused hold stays in the balances before",
         RESERVE,
-        "SET reserved_amount = b.reserved_amount + holds[1]",
+        "SET reserved_amount = b.reserved_amount - holds[place]",
         "SET reserved_amount = b.reserved_amount",
+    ),
+    Mutation("refused hold stays in its new cap", RESERVE, HELD, "IF place <= held THEN"),
+    Mutation("refused hold leaves what never had it", RESERVE, HELD, "IF true THEN"),
+    Mutation(
+        "new cap forgets its hold",
+        RESERVE,
+        "CASE WHEN p_worst_case <= p_task_cap THEN p_worst_case ELSE 0 END",
+        "0",
+    ),
+    Mutation(
+        "new cap is not looked at",
+        RESERVE,
+        "CASE WHEN p_worst_case <= p_task_cap THEN b.id END",
+        "b.id",
+    ),
+    Mutation(
+        "new cap holds twice",
+        RESERVE,
+        "IF budgets[place] IS DISTINCT FROM new_cap THEN",
+        "IF true THEN",
+    ),
+    Mutation(
+        "what is sent at once is not marked",
+        RESERVE,
+        "CASE WHEN sent THEN 'SENT' ELSE 'RESERVED' END",
+        "'RESERVED'",
+    ),
+    Mutation("hold of another request is sent", RESERVE, "AND answer <> 'conflict' THEN", "THEN"),
+    Mutation(
+        "hold that is asked for again is not marked",
+        RESERVE,
+        "sent := ledger.mark_sent(selection_id, p_token, p_sent_lease);",
+        "sent := true;",
     ),
     Mutation(
         "elastic budgets hold the worst case",
@@ -107,11 +116,13 @@ MUTATIONS = (
         "CASE c.mode WHEN 'elastic' THEN p_elastic ELSE p_worst_case END",
         "p_elastic",
     ),
-    Mutation("request cap is ignored", RESERVE, "IF p_task_cap IS NOT NULL THEN", "IF false THEN"),
+    Mutation(
+        "request cap is ignored", RESERVE, "false WHERE p_task_cap IS NOT NULL", "false WHERE false"
+    ),
     Mutation(
         "uncovered call is admitted",
         RESERVE,
-        "IF budgets IS NULL AND p_worst_case > 0 THEN",
+        "IF is_covered IS NOT TRUE AND p_worst_case > 0 THEN",
         "IF false THEN",
     ),
     Mutation(
@@ -174,26 +185,26 @@ MUTATIONS = (
     Mutation(
         "settle keeps the holds",
         SETTLE,
-        "reserved_amount = b.reserved_amount - freed.hold",
-        "reserved_amount = b.reserved_amount",
-    ),
-    Mutation(
-        "settle keeps the lone hold",
-        SETTLE,
-        "reserved_amount = b.reserved_amount - p_holds[1]",
+        "reserved_amount = b.reserved_amount - p_holds[place]",
         "reserved_amount = b.reserved_amount",
     ),
     Mutation(
         "settle books the holds, not the bill",
         SETTLE,
         BOOKED,
-        BOOKED.replace("p_cost", "least(p_cost, freed.hold)"),
+        BOOKED.replace("p_cost", "least(p_cost, p_holds[place])"),
     ),
     Mutation(
-        "settle books the lone hold, not the bill",
+        "settle books into the first balance only",
         SETTLE,
-        "SET spent_amount = b.spent_amount + p_cost",
-        "SET spent_amount = b.spent_amount + least(p_cost, p_holds[1])",
+        "FOR place IN 1..cardinality(p_budgets) LOOP",
+        "FOR place IN 1..1 LOOP",
+    ),
+    Mutation(
+        "one of several alerts is lost",
+        SETTLE,
+        "reached := reached || crossed;",
+        "reached := ARRAY[crossed];",
     ),
     Mutation(
         "overrun is not reported",
@@ -222,8 +233,8 @@ MUTATIONS = (
     Mutation(
         "alert for the request cap",
         SETTLE,
-        "WHERE b.id = ANY (reached) AND b.definition_id IS NOT NULL",
-        "WHERE b.id = ANY (reached)",
+        "b.alerted_at = booked_at AND b.definition_id IS NOT NULL",
+        "b.alerted_at = booked_at",
     ),
     Mutation(
         "double release",

@@ -67,11 +67,13 @@ CREATE FUNCTION ledger.head_room(
     SELECT c.budget_id, c.budget_type, c.scope_key, c.budget_period, c.budget_amount,
            coalesce(c.spent_amount, 0), coalesce(c.reserved_amount, 0), c.alert_threshold,
            c.time_zone, c.mode,
-           CASE WHEN c.budget_id IS NULL THEN bounds.starts ELSE c.period_start END,
-           CASE WHEN c.budget_id IS NULL THEN bounds.ends ELSE c.period_end END
+           CASE WHEN c.budget_id IS NOT NULL THEN c.period_start
+                ELSE (ledger.new_period_bounds(c.budget_type, c.scope_key, c.budget_period,
+                                               c.time_zone, now())).starts END,
+           CASE WHEN c.budget_id IS NOT NULL THEN c.period_end
+                ELSE (ledger.new_period_bounds(c.budget_type, c.scope_key, c.budget_period,
+                                               c.time_zone, now())).ends END
       FROM ledger.covering(p_policy, p_worker, p_models, p_task) c
-     CROSS JOIN LATERAL ledger.new_period_bounds(
-               c.budget_type, c.scope_key, c.budget_period, c.time_zone, now()) bounds
      UNION ALL
     SELECT b.id, b.budget_type, b.scope_key, b.budget_period, b.budget_amount, b.spent_amount,
            b.reserved_amount, b.alert_threshold, b.time_zone, b.mode, b.period_start, b.period_end

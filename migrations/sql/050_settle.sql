@@ -14,39 +14,32 @@ CREATE FUNCTION ledger.book(p_budgets uuid[], p_holds numeric[], p_cost numeric)
 LANGUAGE plpgsql AS $$
 DECLARE
     booked_at timestamptz := clock_timestamp();
-    reached   uuid[];
+    crossed   text;
+    reached   text[] := '{}';
 BEGIN
-    IF cardinality(p_budgets) = 1 THEN  -- one needs no order, no join and no list
+    FOR place IN 2..cardinality(p_budgets) LOOP
+        IF p_budgets[place] < p_budgets[place - 1] THEN  -- as older entries may have them
+            SELECT array_agg(freed.id ORDER BY freed.id), array_agg(freed.hold ORDER BY freed.id)
+              INTO p_budgets, p_holds FROM unnest(p_budgets, p_holds) AS freed (id, hold);
+            EXIT;
+        END IF;
+    END LOOP;
+    FOR place IN 1..cardinality(p_budgets) LOOP
         UPDATE cost_budgets b
            SET spent_amount = b.spent_amount + p_cost,
-               reserved_amount = b.reserved_amount - p_holds[1],
+               reserved_amount = b.reserved_amount - p_holds[place],
                alerted_at = ledger.alerted_at(
                    b.alerted_at, b.alert_threshold * b.budget_amount, b.spent_amount, p_cost,
                    booked_at), closed_at = NULL
-         WHERE b.id = p_budgets[1]
-     RETURNING CASE WHEN b.alerted_at = booked_at THEN p_budgets END INTO reached;
-    ELSE
-        PERFORM 1 FROM cost_budgets b WHERE b.id = ANY (p_budgets)
-          ORDER BY b.id FOR NO KEY UPDATE;
-        WITH booked AS (
-            UPDATE cost_budgets b
-               SET spent_amount = b.spent_amount + p_cost,
-                   reserved_amount = b.reserved_amount - freed.hold,
-                   alerted_at = ledger.alerted_at(
-                   b.alerted_at, b.alert_threshold * b.budget_amount, b.spent_amount, p_cost,
-                   booked_at), closed_at = NULL
-              FROM unnest(p_budgets, p_holds) AS freed (id, hold)
-             WHERE b.id = freed.id
-         RETURNING b.id, b.alerted_at
-        )
-        SELECT array_agg(b.id) INTO reached FROM booked b WHERE b.alerted_at = booked_at;
-    END IF;
-    IF reached IS NULL THEN
-        RETURN '{}';
-    END IF;
-    RETURN (SELECT coalesce(array_agg(
-                       ledger.budget_name(b.budget_type, b.scope_key, b.budget_period)), '{}')
-              FROM cost_budgets b WHERE b.id = ANY (reached) AND b.definition_id IS NOT NULL);
+         WHERE b.id = p_budgets[place]
+     RETURNING CASE WHEN b.alerted_at = booked_at AND b.definition_id IS NOT NULL
+                    THEN ledger.budget_name(b.budget_type, b.scope_key, b.budget_period) END
+          INTO crossed;
+        IF crossed IS NOT NULL THEN
+            reached := reached || crossed;
+        END IF;
+    END LOOP;
+    RETURN reached;
 END $$;
 
 -- Book what an attempt really cost, once. The bill, the answer and the balances are one commit.

@@ -5,7 +5,8 @@
 -- Hold money for many attempts that are sent as soon as this is committed: those that get their hold
 -- are marked sent. Each is admitted or refused by itself, in the order given.
 CREATE FUNCTION ledger.reserve_many(p_holds jsonb, p_sent_lease interval) RETURNS TABLE (
-    place integer, answer text, selection_id uuid, lease_expires_at timestamptz, blocking jsonb
+    place integer, answer text, selection_id uuid, lease_expires_at timestamptz, blocking jsonb,
+    sent boolean
 ) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 FROM cost_budgets b
@@ -17,11 +18,8 @@ BEGIN
              CROSS JOIN LATERAL ledger.covering(h.policy, h.worker, ARRAY[h.model], h.task_id) c)
       ORDER BY b.id FOR NO KEY UPDATE;
     RETURN QUERY
-    SELECT h.place,
-           CASE WHEN r.answer = 'reserved'
-                 AND NOT ledger.mark_sent(r.selection_id, h.token, p_sent_lease)
-                THEN 'replay' ELSE r.answer END,
-           r.selection_id, r.lease_expires_at, r.blocking
+    SELECT h.place, CASE WHEN r.answer = 'reserved' AND NOT r.sent THEN 'replay' ELSE r.answer END,
+           r.selection_id, r.lease_expires_at, r.blocking, r.sent
       FROM (SELECT * FROM jsonb_to_recordset(p_holds) AS o (
                 place integer, key text, request_hash text, decision_id uuid, attempt_no integer,
                 token uuid, owner text, model text, provider text, policy text,
@@ -31,7 +29,8 @@ BEGIN
      CROSS JOIN LATERAL ledger.reserve(
                 h.key, h.request_hash, h.decision_id, h.attempt_no, h.token, h.owner, h.model,
                 h.provider, h.policy, h.worst_case, h.elastic, h.task_cap, h.task_id, h.worker,
-                h.task_type, h.complexity, h.simulated, make_interval(secs => h.lease_s)) r;
+                h.task_type, h.complexity, h.simulated, make_interval(secs => h.lease_s),
+                p_sent_lease) r;
 END $$;
 
 -- Book many bills.

@@ -35,7 +35,7 @@ KINDS_MAX = 1000
 OPEN_AND_SEND_MANY: LiteralString = """
 WITH given AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS d (
-        place integer, token uuid, d_id uuid, d_key text, request_hash text, d_task uuid,
+        d_id uuid, d_key text, request_hash text, d_task uuid,
         task_type text, complexity text, worker text, d_priority integer, d_deadline timestamptz,
         d_trace text, simulated boolean, policy text, d_version integer, d_snapshot jsonb,
         d_plan jsonb, d_first_model text, d_first_price jsonb, d_escalates boolean, d_request jsonb)
@@ -54,12 +54,7 @@ WITH given AS MATERIALIZED (
     FROM given
     ON CONFLICT (id) DO NOTHING  -- a repeated statement after a lost acknowledgement
 )
-SELECT hold.*,
-       hold.answer = 'reserved' OR (hold.answer = 'replay' AND ledger.mark_sent(
-           hold.selection_id, given.token, make_interval(secs => %(sent_lease_s)s))) AS sent
-FROM ledger.reserve_many(%(holds)s, make_interval(secs => %(sent_lease_s)s)) AS hold
-JOIN given ON given.place = hold.place
-ORDER BY hold.place
+SELECT * FROM ledger.reserve_many(%(holds)s, make_interval(secs => %(sent_lease_s)s))
 """
 SETTLE_AND_FINISH_MANY: LiteralString = """
 WITH finished AS (

@@ -24,12 +24,12 @@ from models.money import parse_usd
 from tasks.adapters.ledger.calls import Calls
 from tasks.adapters.ledger.rows import attempt_row, blocking_budgets, count, json_document, short
 
-RESERVE: LiteralString = """
+HOLD: LiteralString = """
 SELECT * FROM ledger.reserve(
     %(key)s, %(request_hash)s, %(decision_id)s, %(attempt_no)s, %(token)s, %(owner)s, %(model)s,
     %(provider)s, %(policy)s, %(worst_case)s, %(elastic)s, %(task_cap)s, %(task_id)s,
-    %(worker)s, %(task_type)s, %(complexity)s, %(simulated)s, make_interval(secs => %(lease_s)s))
-"""
+    %(worker)s, %(task_type)s, %(complexity)s, %(simulated)s, make_interval(secs => %(lease_s)s)"""
+RESERVE: LiteralString = HOLD + ")"
 SETTLE: LiteralString = """
 SELECT * FROM ledger.settle(
     %(selection_id)s, %(cost)s, %(source)s, %(outcome)s, %(error)s, %(error_kind)s, %(provider)s,

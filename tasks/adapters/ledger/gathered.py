@@ -13,7 +13,7 @@ from uuid import UUID
 
 from models.attempt import Bill, Hold, ReserveAnswer, Settlement
 from tasks.adapters.ledger.entries import (
-    RESERVE,
+    HOLD,
     SETTLE,
     Entries,
     bill_parameters,
@@ -36,15 +36,9 @@ WITH task AS (
     ON CONFLICT (id) DO NOTHING  -- a repeated statement after a lost acknowledgement
 )
 """
-# `mark_sent` takes only the token's own hold, also when this is the repetition of a statement
-# whose acknowledgement was lost.
-SEND: LiteralString = """
-SELECT hold.*,
-       CASE WHEN hold.answer IN ('reserved', 'replay') THEN
-           ledger.mark_sent(hold.selection_id, %(token)s, make_interval(secs => %(sent_lease_s)s))
-       END AS sent
-FROM (
-"""
+# With a lease for what is sent, `reserve` marks its own hold sent, also when this is the repetition
+# of a statement whose acknowledgement was lost.
+SEND: LiteralString = HOLD + ", make_interval(secs => %(sent_lease_s)s))"
 FINISH: LiteralString = """
 WITH finished AS (
     UPDATE routing_decisions SET status = %(d_status)s, result = %(d_result)s,
@@ -53,7 +47,7 @@ WITH finished AS (
     WHERE id = %(d_id)s
 )
 """
-OPEN_AND_SEND: LiteralString = OPEN + SEND + RESERVE + ") AS hold"
+OPEN_AND_SEND: LiteralString = OPEN + SEND
 SETTLE_AND_FINISH: LiteralString = FINISH + SETTLE
 
 
