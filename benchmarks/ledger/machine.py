@@ -42,6 +42,7 @@ PICKS = st.none() | st.integers(0, 99)
 AMOUNTS = st.sampled_from([Decimal(n) / 1000 for n in (0, 1, 2, 3, 5, 10, 20)])
 LIMITS = st.sampled_from([Decimal(n) / 1000 for n in (5, 10, 20, 30, 40, 0)])
 FIVE = (Decimal("0.005"), Decimal("0.005"))
+OTHERS = st.sampled_from([[], ["policy"], ["worker"], ["policy", "worker"]])
 CAPS = st.none() | st.sampled_from([Decimal("0.005"), Decimal("0.020")])
 
 
@@ -61,10 +62,13 @@ class LedgerMachine(RuleBasedStateMachine):
         """The real ledger."""
         return self.connection.ledger
 
-    @initialize(target=entries, sends=st.lists(st.booleans(), min_size=4, max_size=4))
-    def begin(self, sends: list[bool]) -> Any:
-        """Begin with a limit and some attempts, so that every rule has something to do."""
-        self.change_limit("global", Decimal("0.030"))
+    @initialize(
+        target=entries, sends=st.lists(st.booleans(), min_size=4, max_size=4), others=OTHERS
+    )
+    def begin(self, sends: list[bool], others: list[str]) -> Any:
+        """Begin with limits and some attempts, so that every rule has something to do."""
+        for budget_type in ("global", *others):
+            self.change_limit(budget_type, Decimal("0.030"))
         begun = [
             self.hold_money(worker, Decimal(number) / 1000, Decimal("0.001"), None, uuid.uuid4())
             for number, worker in enumerate(("w1", "w1", "w2", "w2"), start=1)
@@ -175,6 +179,8 @@ class LedgerMachine(RuleBasedStateMachine):
             try:
                 self.ask(again, sends)
             except IdempotencyConflict:
+                row = self.connection.run(self.ledger.attempt, hold.key)
+                assert row is not None and row.state is entry.state, row
                 return
             raise AssertionError("another request was taken under a known key")
         answer = self.ask(again, sends)
@@ -220,6 +226,15 @@ class LedgerMachine(RuleBasedStateMachine):
         """The way most attempts go: sent, answered, billed."""
         self.mark_sent(entry, True)
         self.settle(entry, cost)
+
+    @rule(target=entries, worker=WORKER, cost=AMOUNTS)
+    def route(self, worker: str, cost: Decimal) -> Any:
+        """The way most requests go: held under a cap of its own and sent at once, then billed."""
+        entry = self.hold_money(worker, *FIVE, FIVE[0], uuid.uuid4(), sends=True)
+        if entry is None:
+            return multiple()
+        self.settle(entry, cost)
+        return entry
 
     @rule(worker=st.sampled_from(WORKERS))
     def hold_nothing(self, worker: str) -> None:
