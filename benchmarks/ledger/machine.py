@@ -75,7 +75,9 @@ class LedgerMachine(RuleBasedStateMachine):
         ]
         for entry, send in zip(begun, sends, strict=True):
             if send:
-                self.mark_sent(entry, True)
+                self.reserve_again(entry, True, True, True)
+            self.reserve_again(entry, False, True, False)  # by a stranger
+            self.reserve_again(entry, True, False, True)  # by its owner, for something else
         return multiple(*begun)
 
     @rule(
