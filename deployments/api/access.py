@@ -1,11 +1,9 @@
-"""Who calls: bearer keys, their scopes, and what each caller may do at once and per minute."""
+"""Who calls: bearer keys and their scopes."""
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -116,55 +114,3 @@ def _bearer(authorization: str | None) -> str | None:
 
 def _why_refused(token: str | None) -> str:
     return "send Authorization: Bearer KEY" if token is None else "this key is not accepted"
-
-
-class Gate:
-    """Bounds what runs at once and per minute: of everybody, and of each caller.
-
-    Counted in this process: with several API processes each has its own share.
-    """
-
-    def __init__(self, concurrent_max: int, requests_per_minute: int | None) -> None:
-        self._concurrent_max, self._per_minute = concurrent_max, requests_per_minute
-        self._running: dict[str, int] = {}
-        self._total = 0
-        self._buckets: dict[str, tuple[float, float]] = {}
-
-    @property
-    def running(self) -> int:
-        """How many requests run now."""
-        return self._total
-
-    @contextlib.contextmanager
-    def passing(self, caller: Principal) -> Iterator[None]:
-        """Let a request through while it runs; raises 429."""
-        own = self._running.get(caller.name, 0)
-        if self._total >= self._concurrent_max:
-            raise _too_many("too many requests at once", 1)
-        if caller.concurrent_max is not None and own >= caller.concurrent_max:
-            raise _too_many(f"this key may run {caller.concurrent_max} requests at once", 1)
-        self._take_token(caller)
-        self._total += 1
-        self._running[caller.name] = own + 1
-        try:
-            yield
-        finally:
-            self._total -= 1
-            self._running[caller.name] -= 1
-
-    def _take_token(self, caller: Principal) -> None:
-        """Take from a bucket that holds a minute's worth and fills evenly."""
-        rate = caller.requests_per_minute or self._per_minute
-        if rate is None:
-            return
-        now_s = time.monotonic()
-        left, filled_at = self._buckets.get(caller.name, (float(rate), now_s))
-        left = min(float(rate), left + (now_s - filled_at) * rate / 60)
-        if left < 1:
-            wait_s = int((1 - left) * 60 / rate) + 1
-            raise _too_many(f"this key may make {rate} requests a minute", wait_s)
-        self._buckets[caller.name] = (left - 1, now_s)
-
-
-def _too_many(detail: str, wait_s: int) -> ApiProblem:
-    return ApiProblem(429, detail, headers={"Retry-After": str(wait_s)})

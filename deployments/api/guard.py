@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.api.access import Gate, KeyRing
+from deployments.api.access import KeyRing
+from deployments.api.gate import Gate
 from deployments.api.metrics import Metrics
 from deployments.api.options import ServeOptions, is_loopback
 from deployments.api.problems import ApiProblem, as_problem, problem_response

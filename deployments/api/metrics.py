@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from deployments.api.limit_metrics import LimitMetrics
 from models.budget import BudgetState
@@ -16,11 +19,54 @@ from models.result import RoutingResult
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
-class Metrics:
-    """Counters of this process, in a registry of its own."""
+class NowMetrics(Collector):
+    """Gives out what is open now, as it was read last."""
 
     def __init__(self) -> None:
+        self.budgets: list[BudgetState] = []
+        self.running = 0
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the budgets and the number of requests under way."""
+        budgets = GaugeMetricFamily(
+            "switchyard_budget_usd", "Budgets of now.", labels=("budget", "part")
+        )
+        for state in self.budgets:
+            budgets.add_metric((state.name, "limit"), float(state.budget_amount))
+            budgets.add_metric((state.name, "spent"), float(state.spent_amount))
+            budgets.add_metric((state.name, "reserved"), float(state.reserved_amount))
+        yield budgets
+        yield GaugeMetricFamily(
+            "switchyard_http_requests_running", "Requests under way.", value=self.running
+        )
+
+
+class SharedMetrics(Collector):
+    """Gives out the sums over all processes that count in one folder, dead ones included."""
+
+    def __init__(self, folder: str) -> None:
+        self._files = MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield ours: what a library counts on its own account stands there as well."""
+        for metric in self._files.collect():  # type: ignore[no-untyped-call]
+            if metric.name.startswith("switchyard_"):
+                yield metric
+
+
+class Metrics:
+    """Counters in a registry of their own.
+
+    With a `folder`, which PROMETHEUS_MULTIPROC_DIR named when this process began, those of all
+    processes that share it.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._shown = self.registry
+        if folder is not None:
+            self._shown = CollectorRegistry()
+            self._shown.register(SharedMetrics(folder))
         self._requests = Histogram(
             "switchyard_http_request_seconds",
             "HTTP requests by route and status.",
@@ -51,16 +97,10 @@ class Metrics:
             ("policy", "winner"),
             registry=self.registry,
         )
-        names = ("budget", "part")
-        self._budgets = Gauge(
-            "switchyard_budget_usd", "Budgets of now.", names, registry=self.registry
-        )
-        self._running = Gauge(
-            "switchyard_http_requests_running", "Requests under way.", registry=self.registry
-        )
-
+        self._now = NowMetrics()
         self._limits = LimitMetrics()
-        self.registry.register(self._limits)
+        for collector in (self._now, self._limits):
+            self._shown.register(collector)
 
     def note_request(self, scope: Any, status: int, seconds: float) -> None:  # an ASGI scope
         """Count one answered request; unknown paths are one route, so that labels stay few."""
@@ -83,10 +123,5 @@ class Metrics:
     ) -> bytes:
         """Return everything in Prometheus' text format."""
         self._limits.found = list(limits)
-        self._running.set(running)
-        self._budgets.clear()
-        for state in budgets:
-            for part in ("budget_amount", "spent_amount", "reserved_amount"):
-                name = part.removesuffix("_amount").replace("budget", "limit")
-                self._budgets.labels(state.name, name).set(float(getattr(state, part)))
-        return generate_latest(self.registry)
+        self._now.budgets, self._now.running = list(budgets), running
+        return generate_latest(self._shown)

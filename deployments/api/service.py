@@ -8,17 +8,19 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from types import FrameType
 
 import uvicorn
 
-from deployments.api.access import Gate, KeyRing
+from deployments.api.access import KeyRing
 from deployments.api.application import create_application
+from deployments.api.gate import Gate
 from deployments.api.lanes import Lanes
 from deployments.api.metrics import Metrics
 from deployments.api.options import ServeOptions
+from deployments.api.seat import Seat, SeatedServer, Server
 from deployments.api.state import ApiState
 from deployments.api.wire import HttpProtocol
 from deployments.heap import settled_heap
@@ -39,26 +41,9 @@ logger = logging.getLogger("switchyard.api")
 OnReady = Callable[[str], None]
 
 
-class Server(uvicorn.Server):
-    """uvicorn without signal handlers: the process around it decides when to end."""
-
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so once it answers."""
-        await super().startup(sockets)
-        if self.started:
-            self._on_started()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
-        yield
-
-
-def run_api(settings: Settings, options: ServeOptions, *, on_ready: OnReady) -> None:
+def run_api(
+    settings: Settings, options: ServeOptions, *, on_ready: OnReady, seat: Seat | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM, then let what runs come to its end.
 
     The event loop runs in a thread: there Prefect, which for every flow run takes SIGTERM over in
@@ -71,7 +56,7 @@ def run_api(settings: Settings, options: ServeOptions, *, on_ready: OnReady) -> 
         told.append(number)
         stop.set()
 
-    service = ApiService(settings, options, on_ready=on_ready)
+    service = ApiService(settings, options, on_ready=on_ready, seat=seat)
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         service.start()
@@ -87,12 +72,21 @@ def run_api(settings: Settings, options: ServeOptions, *, on_ready: OnReady) -> 
 
 
 class ApiService:
-    """The API in a thread of its own; for a process, and for tests."""
+    """The API in a thread of its own; for a process, and for tests.
+
+    With a `seat` it is one of several and listens to nothing: its parent does.
+    """
 
     def __init__(
-        self, settings: Settings, options: ServeOptions, *, on_ready: OnReady | None = None
+        self,
+        settings: Settings,
+        options: ServeOptions,
+        *,
+        on_ready: OnReady | None = None,
+        seat: Seat | None = None,
     ) -> None:
         self._settings, self._options, self._on_ready = settings, options, on_ready
+        self._seat = seat
         self._server: Server | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="switchyard-api", daemon=True)
@@ -134,14 +128,24 @@ class ApiService:
 
     async def _serve(self) -> None:
         _redact_logs(self._settings)
-        listener = listening_socket(self._options)
-        with contextlib.closing(listener):
-            async with open_state(self._settings, self._options) as state:
-                self.url = url_of(listener)
-                self._server = Server(_config(state), self._announce)
-                if not self._stopping:
-                    with settled_heap():
-                        await self._server.serve(sockets=[listener])
+        if self._seat is not None:
+            await self._answer(self._seat.url, None)
+            return
+        with contextlib.closing(listening_socket(self._options)) as listener:
+            await self._answer(url_of(listener), [listener])
+
+    async def _answer(self, url: str, sockets: list[socket.socket] | None) -> None:
+        async with open_state(self._settings, self._options, self._seat) as state:
+            self.url = url
+            self._server = self._made_server(_config(state))
+            if not self._stopping:
+                with settled_heap():
+                    await self._server.serve(sockets=sockets)
+
+    def _made_server(self, config: uvicorn.Config) -> Server:
+        if self._seat is None:
+            return Server(config, self._announce)
+        return SeatedServer(config, self._announce, self._seat)
 
     def _announce(self) -> None:
         self._ready.set()
@@ -150,7 +154,9 @@ class ApiService:
 
 
 @contextlib.asynccontextmanager
-async def open_state(settings: Settings, options: ServeOptions) -> AsyncIterator[ApiState]:
+async def open_state(
+    settings: Settings, options: ServeOptions, seat: Seat | None = None
+) -> AsyncIterator[ApiState]:
     """Open what the routes need, and sweep beside them.
 
     Raises InvalidConfiguration off loopback without any key.
@@ -159,16 +165,19 @@ async def open_state(settings: Settings, options: ServeOptions) -> AsyncIterator
     admin_key = None if admin is None else admin.get_secret_value()
     async with prepared_runtime(settings) as alone:
         opened = replace(alone, ledger=CrowdLedger(alone.database))
-        if not options.on_loopback and admin_key is None:
-            await _demand_key(opened, options)
+        await demand_key(opened, options)
         lanes = Lanes(options, prefect_known=settings.prefect_api_url is not None)
         state = ApiState(
             opened=opened,
             options=options,
             keys=KeyRing(opened.database, admin_key, open_to_all=options.on_loopback),
-            gate=Gate(options.concurrent_max, options.requests_per_minute),
+            gate=Gate(
+                options.concurrent_max,
+                options.requests_per_minute,
+                None if seat is None else seat.counts,
+            ),
             lanes=lanes,
-            metrics=Metrics(),
+            metrics=Metrics(None if seat is None else seat.metrics),
         )
         with using_runtime(opened):
             async with lanes.open(), _upkeep(opened, options):
@@ -176,7 +185,10 @@ async def open_state(settings: Settings, options: ServeOptions) -> AsyncIterator
                 await _drain(state)
 
 
-async def _demand_key(opened: Runtime, options: ServeOptions) -> None:
+async def demand_key(opened: Runtime, options: ServeOptions) -> None:
+    """Raise InvalidConfiguration off loopback where there is no key at all."""
+    if options.on_loopback or opened.settings.switchyard_api_key is not None:
+        return
     if not await has_active_key(opened.database):
         raise InvalidConfiguration(
             f"listening on {options.host} needs a key: set SWITCHYARD_API_KEY,"

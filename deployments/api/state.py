@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from deployments.api.access import Gate, KeyRing, Principal
+from deployments.api.access import KeyRing, Principal
+from deployments.api.gate import Gate
 from deployments.api.lanes import Lanes
 from deployments.api.metrics import Metrics
 from deployments.api.options import ServeOptions

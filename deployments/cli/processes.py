@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from deployments.cli.output import json_option, print_json, say
+from deployments.cli.serve import PROCESSES_MAX
 
 if TYPE_CHECKING:
     from deployments.up_file import UpFile
 
 
 PORT = click.IntRange(0, 65535)
+PROCESSES = click.IntRange(1, PROCESSES_MAX)
 
 
 @click.command()
@@ -22,8 +24,16 @@ PORT = click.IntRange(0, 65535)
 @click.option("--prefect-port", type=PORT, default=0, help="Prefect's port; else a free one.")
 @click.option("--no-worker", is_flag=True, help="Leave running flows to other workers.")
 @click.option("--no-api", is_flag=True, help="Leave out the HTTP API.")
+@click.option("--api-processes", type=PROCESSES, default=1, help="As `serve --processes`.")
 @json_option
-def up(port: int, prefect_port: int, no_worker: bool, no_api: bool, as_json: bool) -> int:
+def up(
+    port: int,
+    prefect_port: int,
+    no_worker: bool,
+    no_api: bool,
+    api_processes: int,
+    as_json: bool,
+) -> int:
     """Run the whole system in the foreground; Ctrl-C stops all of it.
 
     PostgreSQL (unless DATABASE_URL is set), a Prefect server (unless PREFECT_API_URL is set), the
@@ -37,7 +47,13 @@ def up(port: int, prefect_port: int, no_worker: bool, no_api: bool, as_json: boo
         if as_json:
             print_json(running.model_dump(mode="json", exclude={"database_url"}))
 
-    choice = Choice(port=port, prefect_port=prefect_port, worker=not no_worker, api=not no_api)
+    choice = Choice(
+        port=port,
+        prefect_port=prefect_port,
+        worker=not no_worker,
+        api=not no_api,
+        api_processes=api_processes,
+    )
     return run_up(read_settings(), choice, announce)
 
 

@@ -40,6 +40,7 @@ class Choice:
     prefect_port: int = 0
     worker: bool = True
     api: bool = True
+    api_processes: int = 1
 
 
 def child_environment() -> dict[str, str]:
@@ -117,12 +118,12 @@ def worker_part(prefect_api_url: str, *, own_server: bool) -> Part:
     )
 
 
-def api_part(port: int) -> Part:
+def api_part(port: int, processes: int) -> Part:
     """Return the HTTP API."""
     return Part(
         name="api",
         module="deployments.cli",
-        arguments=("serve", "--port", str(port)),
+        arguments=("serve", "--port", str(port), "--processes", str(processes)),
         environment=child_environment() | _console("WARNING"),
         probe=answers(f"http://{LOOPBACK}:{port}/healthz"),
         needs=("prepare",),

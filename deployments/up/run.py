@@ -170,7 +170,7 @@ async def _start(plan: Plan, supervisor: Supervisor) -> None:
         api_url = plan.settings.prefect_api_url or ""
         programs.append(parts.worker_part(api_url, own_server=plan.prefect_port is not None))
     if plan.choice.api:
-        programs.append(parts.api_part(plan.choice.port))
+        programs.append(parts.api_part(plan.choice.port, plan.choice.api_processes))
     await together(supervisor.start(programs), _migrate(plan, supervisor))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +16,7 @@ from deployments.prefect_server import client_environment, running_prefect_serve
 from deployments.simulator import RunningSimulator
 from tasks.adapters.settings import Settings
 from tests.api.conftest import RunningApi, running_api
+from tests.deployments.fleet.conftest import running_fleet
 
 ASK = {"messages": [{"role": "user", "content": "Is the payment service up?"}]}
 
@@ -96,3 +100,19 @@ def test_sampling_traces_a_share_and_none_of_the_rest(
         for _ in range(5):
             assert client.post("/v1/chat/completions", json=ASK).status_code == 200
     assert len(_runs(prefect_url)) == before
+
+
+def test_every_process_of_several_runs_flows_and_ends_when_asked(
+    prefect_url: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    prefect = {name: text for name, text in os.environ.items() if name.startswith("PREFECT_")}
+    with running_fleet(postgres_server, tmp_path, "--trace", "flow", **prefect) as fleet:
+        with httpx.Client(base_url=fleet.url, timeout=60, trust_env=False) as first:
+            first.get("/healthz").raise_for_status()  # it has one process, so that
+            with httpx.Client(base_url=fleet.url, timeout=60, trust_env=False) as second:
+                answers = [one.post("/v1/chat/completions", json=ASK) for one in (first, second)]
+                assert len(set(fleet.served_by().values())) == 2
+        assert fleet.end(signal.SIGTERM) == 0
+    runs = _runs(prefect_url)
+    ids = [answer.json()["switchyard"]["flow_run_id"] for answer in answers]
+    assert [runs[run_id] for run_id in ids] == ["COMPLETED"] * 2
