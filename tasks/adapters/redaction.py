@@ -126,5 +126,5 @@ def keep_out_of_logs(secrets: Iterable[str]) -> None:
 
 def quiet_http_logging() -> None:
     """Keep the HTTP libraries at WARNING: below it they write URLs, headers and timings."""
-    for name in ("httpx", "httpcore", "hpack", "h11", "h2"):
+    for name in ("httpx", "httpcore", "hpack", "h11", "h2", "aiohttp"):
         logging.getLogger(name).setLevel(logging.WARNING)

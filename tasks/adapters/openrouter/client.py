@@ -25,7 +25,6 @@ from tasks.adapters.openrouter.calls import ChatCall, chat_document, prompt_text
 from tasks.adapters.openrouter.catalogue import cards_from
 from tasks.adapters.openrouter.error_body import read_error
 from tasks.adapters.openrouter.failures import Refusal, failure_of
-from tasks.adapters.openrouter.spread import SpreadTransport
 from tasks.adapters.openrouter.streaming import StreamReader
 from tasks.adapters.openrouter.strict_json import MalformedJson, parse_document
 from tasks.adapters.openrouter.transport import Answer, Order, Timeouts, opened
@@ -73,13 +72,11 @@ class OpenRouterClient:
         self._timeouts = timeouts or Timeouts()
         self._now = now
         self._owns_http = http is None
-        trust_env = not self._base.plain
-        self._http = http or httpx.AsyncClient(
-            transport=SpreadTransport(LIMITS, trust_env=trust_env),
-            limits=LIMITS,
-            follow_redirects=False,
-            trust_env=trust_env,
-        )
+        if http is None:  # aiohttp takes 0.1 s to import: only who sends loads it
+            from tasks.adapters.openrouter.wire import http_client
+
+            http = http_client(self._base, LIMITS)
+        self._http = http
 
     def __repr__(self) -> str:
         return f"OpenRouterClient({self._base.text!r})"  # never the key
@@ -241,6 +238,7 @@ class OpenRouterClient:
 
     def _headers(self, *, accept: str) -> dict[str, str]:
         headers = {
+            "Connection": "keep-alive",
             "Accept": accept,
             "Accept-Encoding": "identity" if accept == "text/event-stream" else "gzip",
             "Content-Type": "application/json",

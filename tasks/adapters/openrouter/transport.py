@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 from tenacity import (
@@ -45,17 +45,10 @@ class Timeouts:
 
 
 class Progress:
-    """Learns from httpcore's trace events whether a byte of the request may have left."""
+    """Whether a byte of the request may have left; the transport says so when it knows better."""
 
     def __init__(self) -> None:
-        self.may_have_left = True  # unless we know that a connection is still being made
-
-    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        """Note one event; they are named `<layer>.<phase>.<started|complete|failed>`."""
-        if event == "connection.connect_tcp.started":
-            self.may_have_left = False
-        elif event.endswith(".send_request_headers.started"):
-            self.may_have_left = True
+        self.may_have_left = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +177,7 @@ async def _sent_again(
 
 async def _send(http: httpx.AsyncClient, order: Order, timeouts: Timeouts) -> httpx.Response:
     progress = Progress()
-    request = _request(http, order, timeouts, progress)
+    request = _request(order, timeouts, progress)
     try:
         async with asyncio.timeout_at(order.until):
             return await http.send(request, stream=True, auth=None, follow_redirects=False)
@@ -199,26 +192,29 @@ async def _send(http: httpx.AsyncClient, order: Order, timeouts: Timeouts) -> ht
         raise OutcomeUnknown(f"the connection broke: {_why(error)}") from error
 
 
-def _request(
-    http: httpx.AsyncClient, order: Order, timeouts: Timeouts, progress: Progress
-) -> httpx.Request:
+def _request(order: Order, timeouts: Timeouts, progress: Progress) -> httpx.Request:
+    """Make the request; the HTTP client's own way, with its defaults, takes thrice the time."""
     left_s = order.until - asyncio.get_running_loop().time()
     early_s = max(0.001, left_s * 0.9)  # so that "never sent" is told before the deadline strikes
-    timeout = httpx.Timeout(
-        connect=min(timeouts.connect_s, early_s),
-        pool=min(timeouts.pool_s, early_s),
-        write=timeouts.write_s,
-        read=order.read_s,
-    )
-    return http.build_request(
+    timeout = {
+        "connect": min(timeouts.connect_s, early_s),
+        "pool": min(timeouts.pool_s, early_s),
+        "write": timeouts.write_s,
+        "read": order.read_s,
+    }
+    return httpx.Request(
         order.method,
-        order.url,
+        _url(order.url),
         headers=order.headers,
         content=order.content,
         params=order.params,
-        timeout=timeout,
-        extensions={"trace": progress},
+        extensions={"timeout": timeout, "progress": progress},
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _url(text: str) -> httpx.URL:
+    return httpx.URL(text)
 
 
 def _log_retry(state: RetryCallState) -> None:

@@ -196,3 +196,11 @@ def answer_document(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def answer() -> Callable[..., dict[str, Any]]:
     return answer_document
+
+
+@pytest.fixture
+def reply(answer: Callable[..., dict[str, Any]]) -> bytes:
+    """A whole answer on the wire, after which the connection is kept."""
+    body = json.dumps(answer()).encode()
+    head = b"HTTP/1.1 200 OK\r\nX-Generation-Id: gen-wire\r\nContent-Type: application/json\r\n"
+    return head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.errors import InvalidConfiguration
-from tasks.adapters.openrouter import OpenRouterClient, open_client
+from tasks.adapters.openrouter import open_client
 from tasks.adapters.openrouter.base_url import checked_base_url, checked_key
 
 
@@ -97,14 +97,3 @@ def test_openrouter_fields_go_everywhere_but_to_strict_vendors():
         ("https://notapi.openai.com.test/v1", True),
     ]:
         assert checked_base_url(url, has_key=True).takes_openrouter_fields is takes
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("url", "trusts"), [("http://127.0.0.1:9/v1", False), ("https://openrouter.ai/api/v1", True)]
-)
-async def test_environment_proxies_are_used_for_https_only(url, trusts):
-    client = OpenRouterClient(url, None)
-    assert client._http.trust_env is trusts
-    assert client._http.follow_redirects is False
-    await client.aclose()
