@@ -56,14 +56,17 @@ BEGIN
 END $$;
 
 -- What covers a call and what is left there, for the snapshot of a decision: reads only. A period
--- without a row yet shows its full amount. With a decision: also what is left of its own cap.
+-- without a row yet shows its full amount. Of each decision also what is left of its own cap.
+-- Planned once: a plan for each list of decisions would cost more than the look itself.
 CREATE FUNCTION ledger.head_room(
-    p_policy text, p_worker text, p_models text[], p_task uuid, p_decision uuid
+    p_policy text, p_worker text, p_models text[], p_task uuid, p_decisions uuid[]
 ) RETURNS TABLE (
     budget_id uuid, budget_type text, scope_key text, budget_period text, budget_amount numeric,
     spent_amount numeric, reserved_amount numeric, alert_threshold numeric, time_zone text,
     mode text, period_start timestamptz, period_end timestamptz
-) LANGUAGE sql STABLE AS $$
+) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    RETURN QUERY
     SELECT c.budget_id, c.budget_type, c.scope_key, c.budget_period, c.budget_amount,
            coalesce(c.spent_amount, 0), coalesce(c.reserved_amount, 0), c.alert_threshold,
            c.time_zone, c.mode,
@@ -77,6 +80,6 @@ CREATE FUNCTION ledger.head_room(
      UNION ALL
     SELECT b.id, b.budget_type, b.scope_key, b.budget_period, b.budget_amount, b.spent_amount,
            b.reserved_amount, b.alert_threshold, b.time_zone, b.mode, b.period_start, b.period_end
-      FROM cost_budgets b WHERE b.id = p_decision
-     ORDER BY 2, 3, 4
-$$;
+      FROM cost_budgets b WHERE b.id = ANY (p_decisions)
+     ORDER BY 2, 3, 4;
+END $$;

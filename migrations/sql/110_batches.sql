@@ -1,13 +1,14 @@
 -- Many entries in one statement and one commit: for callers with many attempts in flight. Each row
 -- is decided by the function for one; these only take the locks for all of them first, in the one
--- order (entries by id, then balances by id), so that they never deadlock with anybody.
+-- order (entries by id, then balances by id), so that they never deadlock with anybody. Planned once:
+-- for every list of rows anew, that would cost more than to lock them.
 
 -- Hold money for many attempts that are sent as soon as this is committed: those that get their hold
 -- are marked sent. Each is admitted or refused by itself, in the order given.
 CREATE FUNCTION ledger.reserve_many(p_holds jsonb, p_sent_lease interval) RETURNS TABLE (
     place integer, answer text, selection_id uuid, lease_expires_at timestamptz, blocking jsonb,
     sent boolean
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     PERFORM 1 FROM cost_budgets b
       WHERE b.id IN (
@@ -36,7 +37,7 @@ END $$;
 -- Book many bills.
 CREATE FUNCTION ledger.settle_many(p_bills jsonb) RETURNS TABLE (
     place integer, answer text, overrun_usd numeric, alerts text[]
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     entries uuid[];
 BEGIN

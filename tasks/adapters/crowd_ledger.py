@@ -69,12 +69,8 @@ SELECT jsonb_agg(jsonb_build_array(place, answer, overrun_usd::text, alerts)) AS
   FROM ledger.settle_many(%(bills)s)
 """
 LOOK: LiteralString = """
-SELECT * FROM ledger.head_room(%(policy)s, %(worker)s, %(models)s::text[], %(task)s, NULL)
- UNION ALL
-SELECT id, budget_type, scope_key, budget_period, budget_amount, spent_amount, reserved_amount,
-       alert_threshold, time_zone, mode, period_start, period_end
-  FROM cost_budgets WHERE id = ANY (%(decisions)s)
- ORDER BY 2, 3, 4
+SELECT * FROM ledger.head_room(
+    %(policy)s, %(worker)s, %(models)s::text[], %(task)s, %(decisions)s::uuid[])
 """
 
 

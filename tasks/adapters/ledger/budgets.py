@@ -39,8 +39,8 @@ class Budgets:
         own limit is among them.
         """
         rows = await self._calls.all(
-            "SELECT * FROM ledger.head_room(%s, %s, %s::text[], %s, %s)",
-            (policy, worker_id, list(model_ids), task_id, decision_id),
+            "SELECT * FROM ledger.head_room(%s, %s, %s::text[], %s, %s::uuid[])",
+            (policy, worker_id, list(model_ids), task_id, [decision_id]),
         )
         return [budget_state(row) for row in rows]
 
