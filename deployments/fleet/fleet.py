@@ -18,7 +18,7 @@ from types import FrameType
 from deployments.api import ServeOptions
 from deployments.api.service import demand_key, listening_socket, url_of
 from deployments.fleet.counts import SharedCounts, shared_memory
-from deployments.fleet.member import Order
+from deployments.fleet.order import Order
 from deployments.fleet.place import Place
 from deployments.preparation import prepared_runtime
 from deployments.up_file import process_started_at

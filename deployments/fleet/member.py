@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
-from deployments.api import ServeOptions, run_api
+from deployments.api import run_api
 from deployments.api.seat import Seat
 from deployments.edge import run_to_exit
 from deployments.fleet.counts import SharedCounts
+from deployments.fleet.order import Order, read_order
 from tasks.adapters.settings import read_settings
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What the parent tells a process at its start; the descriptors are inherited."""
-
-    number: int
-    processes: int
-    url: str
-    door_fd: int
-    counts_fd: int
-    metrics: str
-    options: ServeOptions
-
-    def written(self) -> str:
-        """Return the order as one argument."""
-        return json.dumps(asdict(self))
-
-
-def read_order(text: str) -> Order:
-    """Return the order of an argument."""
-    document = json.loads(text)
-    return Order(**document | {"options": ServeOptions(**document["options"])})
 
 
 def serve(order: Order) -> int:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from deployments.api.seat import CONNECTION, LAST, LEAVING, READY
 from deployments.fleet.counts import SharedCounts
-from deployments.fleet.member import Order
+from deployments.fleet.order import Order
 
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 QUICK_DEATH_S = 30.0

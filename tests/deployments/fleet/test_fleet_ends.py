@@ -48,6 +48,7 @@ async def test_running_requests_are_answered_before_all_processes_end(
         for client in clients:
             await client.aclose()
     assert [answer.status_code for answer in answers] == [200] * 4
+    assert "Warning" not in fleet.log.read_text()
     assert ended == code
     assert _gone(members)
     assert not [name for name in os.listdir(tmp_path) if name.startswith("metrics-")]
