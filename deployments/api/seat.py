@@ -14,7 +14,7 @@ import uvicorn
 
 from deployments.api.gate import Counts
 
-READY, LEAVING = b"R", b"L"  # what the process tells its parent
+READY, TAKEN, LEAVING = b"R", b"T", b"L"  # what the process tells its parent
 CONNECTION, LAST = b"C", b"E"  # what the parent sends: a connection, or that none will follow
 LAST_TIMEOUT_S = 2.0
 HEAD_TIME_S = 0.1  # a client that has just come has its request on the way
@@ -100,6 +100,8 @@ class SeatedServer(Server):
             word, handles = b"", []
         for handle in handles:
             self._taken += 1
+            with contextlib.suppress(OSError):  # the parent is gone
+                self._seat.door.send(TAKEN)  # before a byte of it is read
             self._open(socket.socket(fileno=handle))
         if word in (LAST, b""):
             self._no_more.set()

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -58,6 +59,7 @@ class Fleet:
         self._listener, self._places = listener, places
         self._selector = selectors.DefaultSelector()
         self._listens = False
+        self._waiting: deque[socket.socket] = deque()  # accepted, and with no process yet
         listener.setblocking(False)
 
     def serve(self, told: list[int], on_ready: Callable[[str], None]) -> None:
@@ -67,7 +69,8 @@ class Fleet:
             for place in self._places:
                 if place.is_due():
                     self._selector.register(place.start(), selectors.EVENT_READ, place)
-            self._listen_if(any(place.is_open for place in self._places))
+            self._hand_out()
+            self._listen_if(not self._waiting and any(place.is_open for place in self._places))
             if not announced and all(place.was_ready for place in self._places):
                 announced = True
                 on_ready(url_of(self._listener))
@@ -81,6 +84,9 @@ class Fleet:
         until_s = time.monotonic() + timeout_s
         for place in self._places:
             place.wait(until_s)
+            self._waiting.extend(place.untaken())
+        for connection in self._waiting:
+            connection.close()
         self._selector.close()
 
     def _attend(self, place: Place | None, *, announced: bool) -> None:
@@ -91,6 +97,7 @@ class Fleet:
         if door is None or place.hear():
             return
         self._selector.unregister(door)
+        self._waiting.extend(place.untaken())
         ended, pause_s = place.bury()
         if not announced:
             raise WorldFailed(f"{place.name} {ended} before all were ready")
@@ -113,12 +120,15 @@ class Fleet:
             logger.warning("no connection can be accepted: %s", trouble)
             time.sleep(LOOK_EVERY_S)
             return
-        with connection:
-            if not any(place.take(connection) for place in self._by_load()):
-                logger.warning("a connection was closed: no API process takes it")
+        self._waiting.append(connection)
 
-    def _by_load(self) -> list[Place]:
-        return sorted(self._places, key=lambda place: place.load)
+    def _hand_out(self) -> None:
+        """Hand what waits to the process with the fewest connections, if any takes it."""
+        while self._waiting:
+            by_load = sorted(self._places, key=lambda place: place.load)
+            if not any(place.take(self._waiting[0]) for place in by_load):
+                return
+            self._waiting.popleft()
 
 
 def _places(

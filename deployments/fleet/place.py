@@ -9,14 +9,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from dataclasses import replace
 
-from deployments.api.seat import CONNECTION, LAST, LEAVING, READY
+from deployments.api.seat import CONNECTION, LAST, LEAVING, READY, TAKEN
 from deployments.fleet.counts import SharedCounts
 from deployments.fleet.order import Order
 
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 QUICK_DEATH_S = 30.0
+WORDS_MAX = 4096
 LAST_WORDS_S = 5.0  # from the closed door to the end of the process
 
 
@@ -28,6 +30,7 @@ class Place:
         self._process: subprocess.Popen[bytes] | None = None
         self._door: socket.socket | None = None
         self._handed = self._quick_deaths = 0
+        self._on_the_way: deque[socket.socket] = deque()
         self._began_s = self._again_at_s = 0.0
         self.is_open = False
         self.was_ready = False
@@ -69,7 +72,11 @@ class Place:
         return self._process is None and time.monotonic() >= self._again_at_s
 
     def take(self, connection: socket.socket) -> bool:
-        """Hand over a connection; return whether it was taken."""
+        """Hand over a connection, which then is ours to close; return whether that went well.
+
+        It is kept until the process says that it has it: a process that is being killed takes
+        everything and reads nothing.
+        """
         if self._door is None or not self.is_open:
             return False
         try:
@@ -77,15 +84,18 @@ class Place:
         except OSError:  # it is dead or does not come to read: another one may
             return False
         self._handed += 1
+        self._on_the_way.append(connection)
         return True
 
     def hear(self) -> bool:
         """Take what the process says; return False when it has ended."""
         assert self._door is not None
         try:
-            words = self._door.recv(16)
+            words = self._door.recv(WORDS_MAX)
         except OSError:
             words = b""
+        for _ in range(words.count(TAKEN)):
+            self._on_the_way.popleft().close()
         if READY in words:
             self.is_open = self.was_ready = True
         if LEAVING in words:
@@ -98,6 +108,12 @@ class Place:
         if self._door is not None:
             with contextlib.suppress(OSError):
                 self._door.send(LAST)
+
+    def untaken(self) -> list[socket.socket]:
+        """Return the connections that nobody has read from, for another process."""
+        left = list(self._on_the_way)
+        self._on_the_way.clear()
+        return left
 
     def bury(self) -> tuple[str, float]:
         """Take note of the end; return how it came, and the pause before the next process."""
