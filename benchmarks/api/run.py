@@ -5,7 +5,8 @@
 prints a Markdown table. Needs wrk. They take turns, so that a busy machine is unfair to none.
 LiteLLM (without a database) goes into an environment of its own: `python -m venv V && V/bin/pip
 install 'litellm[proxy]==1.106.2'`; Portkey (no accounting at all) into a folder of its own:
-`npm install --prefix N @portkey-ai/gateway`. `--flow` adds lane flow, with its Prefect server.
+`npm install --prefix N @portkey-ai/gateway`. `--flow` adds lane flow, with its Prefect server,
+`--processes 2` lane ledger served by two processes.
 """
 
 from __future__ import annotations
@@ -161,12 +162,15 @@ def contenders(arguments: argparse.Namespace, folder: Path) -> list[Contender]:
         found.append(litellm(arguments.litellm, upstream, first + 1, folder))
     if arguments.portkey is not None:
         found.append(portkey(arguments.portkey, upstream, first + 2))
+    if arguments.processes is not None:
+        home, several = folder / "several", arguments.processes
+        found.append(switchyard("ledger", upstream, first + 4, home, processes=several))
     if arguments.flow:
         found.append(switchyard("flow", upstream, first + 3, folder / "flow"))
     return found
 
 
-def switchyard(lane: str, upstream: str, port: int, home: Path) -> Contender:
+def switchyard(lane: str, upstream: str, port: int, home: Path, *, processes: int = 1) -> Contender:
     """Return Switchyard with a home of its own."""
     path = str(Path(sys.executable).parent)
     command = shutil.which("switchyard", path=path) or "switchyard"
@@ -176,7 +180,9 @@ def switchyard(lane: str, upstream: str, port: int, home: Path) -> Contender:
         "SWITCHYARD_HOME": str(home),
     }
     serve = [command, "serve", "--trace", lane, "--port", str(port)]
-    return Contender(f"Switchyard, lane {lane}", serve, environment, port, home=home)
+    serve += ["--processes", str(processes)]
+    name = f"Switchyard, lane {lane}" + (f", {processes} processes" if processes > 1 else "")
+    return Contender(name, serve, environment, port, home=home)
 
 
 def litellm(command: str, upstream: str, port: int, folder: Path) -> Contender:
@@ -268,7 +274,8 @@ def main() -> None:
     parser.add_argument("--litellm", help="the litellm command of its own environment")
     parser.add_argument("--portkey", help="the folder that npm has installed its gateway in")
     parser.add_argument("--flow", action="store_true", help="lane flow as well")
-    parser.add_argument("--port", type=int, default=18900, help="this one and the next four")
+    parser.add_argument("--processes", type=int, help="lane ledger by so many processes as well")
+    parser.add_argument("--port", type=int, default=18900, help="this one and the next five")
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     measure(parser.parse_args())
