@@ -50,8 +50,8 @@ async def compare(url: str, calls: int, rounds: int) -> None:
     for concurrent in CONCURRENT:
         httpx_ms, ours_ms = [], []
         for _ in range(rounds):
-            async with httpx.AsyncClient(limits=LIMITS, trust_env=False) as http:
-                client = OpenRouterClient(url, None, http=http)
+            async with httpx.AsyncHTTPTransport(limits=LIMITS, trust_env=False) as wire:
+                client = OpenRouterClient(url, None, wire=wire)
                 httpx_ms.append(await cpu_ms_per_call(client, calls, concurrent))
             client = OpenRouterClient(url, None)
             ours_ms.append(await cpu_ms_per_call(client, calls, concurrent))

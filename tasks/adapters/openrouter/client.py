@@ -63,7 +63,7 @@ class OpenRouterClient:
         api_key: str | None,
         *,
         timeouts: Timeouts | None = None,
-        http: httpx.AsyncClient | None = None,
+        wire: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._key = checked_key(api_key)
@@ -71,20 +71,20 @@ class OpenRouterClient:
         self._redact = Redactor([] if self._key is None else [self._key])
         self._timeouts = timeouts or Timeouts()
         self._now = now
-        self._owns_http = http is None
-        if http is None:  # aiohttp takes 0.1 s to import: only who sends loads it
-            from tasks.adapters.openrouter.wire import http_client
+        self._owns_wire = wire is None
+        if wire is None:  # aiohttp takes 0.1 s to import: only who sends loads it
+            from tasks.adapters.openrouter.wire import wire_for
 
-            http = http_client(self._base, LIMITS)
-        self._http = http
+            wire = wire_for(self._base, LIMITS)
+        self._wire = wire
 
     def __repr__(self) -> str:
         return f"OpenRouterClient({self._base.text!r})"  # never the key
 
     async def aclose(self) -> None:
-        """Close the connections, unless the HTTP client was given from outside."""
-        if self._owns_http:
-            await self._http.aclose()
+        """Close the connections, unless the transport was given from outside."""
+        if self._owns_wire:
+            await self._wire.aclose()
 
     async def complete(
         self, call: ChatCall, *, deadline_s: float, on_headers: OnHeaders | None = None
@@ -190,7 +190,7 @@ class OpenRouterClient:
         self, order: Order, wording: Wording, on_headers: OnHeaders | None = None
     ) -> AsyncIterator[Answer]:
         """Open the answer to an order; raises the typed failure when its status is not 2xx."""
-        async with opened(self._http, order, self._timeouts) as answer:
+        async with opened(self._wire, order, self._timeouts) as answer:
             if on_headers is not None and answer.generation_id is not None:
                 await on_headers(answer.generation_id)
             if not 200 <= answer.status < 300:

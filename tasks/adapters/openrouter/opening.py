@@ -18,7 +18,7 @@ async def open_client(
     *,
     timeout_s: float | None = None,
     timeouts: Timeouts | None = None,
-    http: httpx.AsyncClient | None = None,
+    wire: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[OpenRouterClient]:
     """Open the process's client; `timeout_s` is the longest silence of an upstream.
 
@@ -26,7 +26,7 @@ async def open_client(
     """
     if timeouts is None:
         timeouts = Timeouts() if timeout_s is None else Timeouts(read_s=timeout_s)
-    client = OpenRouterClient(base_url, api_key, timeouts=timeouts, http=http)
+    client = OpenRouterClient(base_url, api_key, timeouts=timeouts, wire=wire)
     try:
         yield client
     finally:

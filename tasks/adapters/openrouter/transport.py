@@ -132,7 +132,7 @@ class Answer:
 
 @contextlib.asynccontextmanager
 async def opened(
-    http: httpx.AsyncClient, order: Order, timeouts: Timeouts
+    wire: httpx.AsyncBaseTransport, order: Order, timeouts: Timeouts
 ) -> AsyncIterator[Answer]:
     """Send the order, up to three times while nothing has left; close the answer at the end.
 
@@ -142,9 +142,9 @@ async def opened(
     if left_s <= 0:
         raise NeverSent("the deadline had passed before sending")
     try:
-        response = await _send(http, order, timeouts)
+        response = await _send(wire, order, timeouts)
     except NeverSent as failure:
-        response = await _sent_again(failure, http, order, timeouts)
+        response = await _sent_again(failure, wire, order, timeouts)
     answer = Answer(response, order.until)
     try:
         yield answer
@@ -153,7 +153,7 @@ async def opened(
 
 
 async def _sent_again(
-    failure: NeverSent, http: httpx.AsyncClient, order: Order, timeouts: Timeouts
+    failure: NeverSent, wire: httpx.AsyncBaseTransport, order: Order, timeouts: Timeouts
 ) -> httpx.Response:
     """Go on after a first try that failed; apart from it, because tenacity costs 0.1 ms a call."""
     failures = [failure]
@@ -161,7 +161,7 @@ async def _sent_again(
     async def tried() -> httpx.Response:
         if failures:
             raise failures.pop()
-        return await _send(http, order, timeouts)
+        return await _send(wire, order, timeouts)
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(NeverSent),
@@ -175,12 +175,12 @@ async def _sent_again(
     return response
 
 
-async def _send(http: httpx.AsyncClient, order: Order, timeouts: Timeouts) -> httpx.Response:
+async def _send(wire: httpx.AsyncBaseTransport, order: Order, timeouts: Timeouts) -> httpx.Response:
     progress = Progress()
     request = _request(order, timeouts, progress)
     try:
         async with asyncio.timeout_at(order.until):
-            return await http.send(request, stream=True, auth=None, follow_redirects=False)
+            return await wire.handle_async_request(request)
     except NEVER_SENT as error:
         raise NeverSent(f"no connection to {request.url.host}: {_why(error)}") from error
     except httpx.TimeoutException as error:

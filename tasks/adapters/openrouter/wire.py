@@ -25,14 +25,13 @@ FIELDS_MAX = 256
 FAULTS = (aiohttp.ClientError, HttpProcessingError, aiohttp.EofStream, OSError, ValueError)
 
 
-def http_client(base: BaseUrl, limits: httpx.Limits) -> httpx.AsyncClient:
-    """Make the client for one upstream; raises InvalidConfiguration for an unusable proxy."""
+def wire_for(base: BaseUrl, limits: httpx.Limits) -> WireTransport:
+    """Make the transport to one upstream; raises InvalidConfiguration for an unusable proxy."""
     tls = proxy = None
     if not base.plain:
         tls, proxy = httpx.create_ssl_context(), proxy_of_environment(base.host)
         tls.set_alpn_protocols(["http/1.1"])
-    transport = WireTransport(limits, tls=tls, proxy=proxy)
-    return httpx.AsyncClient(transport=transport, trust_env=False)
+    return WireTransport(limits, tls=tls, proxy=proxy)
 
 
 class WireTransport(httpx.AsyncBaseTransport):

@@ -65,8 +65,8 @@ def scripted() -> Callable[..., Scripted]:
             kind = {"content-type": "application/json"}
             return httpx.Response(status, headers=kind | (headers or {}), stream=Bytes(*pieces))
 
-        http = httpx.AsyncClient(transport=httpx.MockTransport(respond))
-        return Scripted(OpenRouterClient(base, key, http=http, now=lambda: NOW), requests)
+        wire = httpx.MockTransport(respond)
+        return Scripted(OpenRouterClient(base, key, wire=wire, now=lambda: NOW), requests)
 
     return make
 

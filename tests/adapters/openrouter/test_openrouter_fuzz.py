@@ -140,8 +140,8 @@ def client_for(status: int, body: bytes, headers: dict[str, str]) -> OpenRouterC
     def respond(request: httpx.Request) -> httpx.Response:
         return httpx.Response(status, headers=headers, stream=Body(body))
 
-    http = httpx.AsyncClient(transport=httpx.MockTransport(respond))
-    return OpenRouterClient("https://openrouter.test/v1", "sk-or-v1-CANARYCANARY", http=http)
+    wire = httpx.MockTransport(respond)
+    return OpenRouterClient("https://openrouter.test/v1", "sk-or-v1-CANARYCANARY", wire=wire)
 
 
 async def outcome_of(client: OpenRouterClient, *, stream: bool) -> Completion | UpstreamFailed:

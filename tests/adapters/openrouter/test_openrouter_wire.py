@@ -103,7 +103,7 @@ async def test_deadline_means_never_sent_only_while_a_connection_is_made(
             await asyncio.Event().wait()
 
     client = scripted().client
-    client._http._transport = Stuck()
+    client._wire = Stuck()
     with pytest.raises(leaf):
         await client.complete(call, deadline_s=0.1)
 
@@ -134,7 +134,7 @@ async def test_attempt_was_never_sent_when_the_deadline_has_passed(quick, call):
 
 async def test_second_try_is_made_when_the_first_could_not_connect(scripted, call, answer):
     script = scripted(200, answer())
-    inner = script.client._http._transport
+    inner = script.client._wire
     failures = [httpx.ConnectError("refused"), httpx.PoolTimeout("full")]
 
     class Flaky(httpx.AsyncBaseTransport):
@@ -143,7 +143,7 @@ async def test_second_try_is_made_when_the_first_could_not_connect(scripted, cal
                 raise failures.pop()
             return await inner.handle_async_request(request)
 
-    script.client._http._transport = Flaky()
+    script.client._wire = Flaky()
     got = await script.client.complete(call, deadline_s=5)
     assert got.content == "Profits rose."
     assert len(script.requests) == 1
@@ -162,7 +162,7 @@ async def test_attempt_is_not_repeated_when_a_byte_may_have_left(scripted, call,
             raise error("broken")
 
     client = scripted().client
-    client._http._transport = Breaking()
+    client._wire = Breaking()
     with pytest.raises(OutcomeUnknown):
         await client.complete(call, deadline_s=5)
     assert len(tries) == 1
