@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -30,6 +31,12 @@ from tests.bench import Bench, Collected
 TEMPLATE = "switchyard_template"
 PREPARED = "switchyard_prepared"
 REPLAYED = pytest.StashKey[list[int]]()
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the commands of tests: a run in the background hands on to ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
