@@ -80,14 +80,17 @@ async def _as_flow(request: RoutingRequest) -> RoutingResult:
 
 @contextlib.asynccontextmanager
 async def flow_lane() -> AsyncIterator[None]:
-    """Share one Prefect client between all runs inside; deliver their logs at the end.
+    """Share one Prefect client between all runs inside; deliver their events and logs at the end.
 
     A client of its own costs every run some 45 ms, most of it for reading certificates twice.
     """
     from prefect.context import AsyncClientContext, SyncClientContext
-    from prefect.logging.handlers import APILogHandler
+
+    from deployments.prefect_queues import deliver_queued
 
     with SyncClientContext.get_or_create():
         async with AsyncClientContext.get_or_create(), shared_result_storage():
-            yield
-            await APILogHandler.aflush()  # the server may be stopped before this process ends
+            try:
+                yield
+            finally:
+                await deliver_queued()  # the server may be stopped before this process ends

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from prefect.context import AsyncClientContext, SyncClientContext
 
 import flows.route_request  # noqa: F401  # loaded here, so that the first run need not wait for it
+from deployments.prefect_queues import deliver_queued
 from deployments.result_storage import shared_result_storage
 
 
@@ -29,4 +30,7 @@ async def warm_clients() -> AsyncIterator[Callable[[], None]]:
             SyncClientContext.__var__.set(blocking)
             AsyncClientContext.__var__.set(waiting)
 
-        yield use
+        try:
+            yield use
+        finally:
+            await deliver_queued()

@@ -53,6 +53,7 @@ FAULTS = (
 POLICIES = ("auto", "policy:normal", "policy:code", "policy:ops")
 ATTEMPT = "switchyard_attempt"
 START_S = 180.0
+STOP_S = 40.0  # requests end, Prefect gets its events, its server stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def running_api(
         yield _announced(log, process), process.pid
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(STOP_S)
 
 
 def _announced(log: Path, process: subprocess.Popen[bytes]) -> str:
