@@ -55,6 +55,7 @@ WITH given AS MATERIALIZED (
     ON CONFLICT (id) DO NOTHING  -- a repeated statement after a lost acknowledgement
 )
 SELECT * FROM ledger.reserve_many(%(holds)s, make_interval(secs => %(sent_lease_s)s))
+ ORDER BY place
 """
 SETTLE_AND_FINISH_MANY: LiteralString = """
 WITH finished AS (
