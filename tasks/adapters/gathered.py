@@ -7,13 +7,11 @@ caller takes the plain ones: its decision must be visible to a second arrival fr
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import orjson
 from psycopg import OperationalError
 from psycopg.types.json import Jsonb
 
@@ -34,7 +32,7 @@ from tasks.adapters.alerts import after_settlement
 from tasks.adapters.booking import Holding, bill_of, book_answer, finish
 from tasks.adapters.fresh import FreshReads
 from tasks.adapters.ledger.gathered import Sent
-from tasks.adapters.ledger.rows import json_document
+from tasks.adapters.ledger.rows import json_document, json_text
 from tasks.adapters.race import current_contestant
 from tasks.adapters.resume import await_other_owner
 from tasks.adapters.runtime import Runtime, runtime
@@ -161,7 +159,7 @@ class GatheredSteps:
             "d_id": result.decision_id,
             "d_status": result.status.value,
             "d_result": json_document(result.model_dump(mode="json")),
-            "d_reasons": Jsonb(result.reasons, dumps=_dumps),
+            "d_reasons": Jsonb(result.reasons, dumps=json_text),
             "d_keep_request": decisions.stores_prompts(opened, arrival),
         }
         selection_id = unbooked.holding.selection_id
@@ -204,17 +202,10 @@ class GatheredSteps:
             "d_deadline": arrival.deadline_at,
             "d_trace": arrival.caller.trace,
             "d_version": snapshot.policy.version,
-            "d_snapshot": Jsonb(snapshot.document(), dumps=_dumps),
-            "d_plan": Jsonb(plan.document(), dumps=_dumps),
+            "d_snapshot": Jsonb(snapshot.document(), dumps=json_text),
+            "d_plan": Jsonb(plan.document(), dumps=json_text),
             "d_first_model": first.model_id,
-            "d_first_price": first.price and Jsonb(first.price, dumps=_dumps),
+            "d_first_price": first.price and Jsonb(first.price, dumps=json_text),
             "d_escalates": first.escalates,
-            "d_request": Jsonb(decisions.request_document(request), dumps=_dumps),
+            "d_request": Jsonb(decisions.request_document(request), dumps=json_text),
         }
-
-
-def _dumps(document: Any) -> bytes | str:  # Any: JSON
-    try:
-        return orjson.dumps(document)
-    except TypeError:  # numbers beyond 64 bits, which a caller's own fields may hold
-        return json.dumps(document)
