@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import select
 import ssl
@@ -56,9 +57,8 @@ class Connections(aiohttp.TCPConnector):
         )
         self._places = asyncio.Semaphore(limits.max_connections or 1_000_000)
         self._idle_max = limits.max_keepalive_connections
-        self._idle: set[ResponseHandler] = (
-            set()
-        )  # those closed meanwhile are dropped when it is full
+        # those closed meanwhile are dropped when it is full
+        self._idle: set[ResponseHandler] = set()
 
     async def connect(
         self,
@@ -69,11 +69,10 @@ class Connections(aiohttp.TCPConnector):
         """Return a connection for the current flight; nothing of the request leaves before."""
         flight = FLIGHT.get()
         await self._take_place(flight.pool_s)
-        try:
+        with contextlib.ExitStack() as place:
+            place.callback(self._places.release)
             connection = await self._sound(functools.partial(super().connect, req, traces, timeout))
-        except BaseException:
-            self._places.release()
-            raise
+            place.pop_all()  # from here on it goes with the connection
         if connection.protocol is not None:  # it always has one: the type allows for a closed one
             connection.add_callback(functools.partial(self._leave, connection.protocol))
         flight.departs(connection.transport)
