@@ -6,6 +6,7 @@ import contextlib
 import errno
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
@@ -70,11 +71,17 @@ def _interrupted() -> int:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Finish the block whatever is pressed: an interrupted stop would leave processes behind."""
-    try:
-        before = {number: signal.signal(number, _ask_for_patience) for number in SIGNALS}
-    except ValueError:  # only the main thread may, and only it is interrupted
+    if threading.current_thread() is not threading.main_thread():  # only that is interrupted
         yield
         return
+    with hearing_signals(_ask_for_patience):
+        yield
+
+
+@contextlib.contextmanager
+def hearing_signals(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM do this for a while; only the main thread may."""
+    before = {number: signal.signal(number, hear) for number in SIGNALS}
     try:
         yield
     finally:

@@ -23,6 +23,7 @@ from deployments.api.options import ServeOptions
 from deployments.api.seat import Seat, SeatedServer, Server
 from deployments.api.state import ApiState
 from deployments.api.wire import HttpProtocol
+from deployments.edge import hearing_signals
 from deployments.heap import settled_heap
 from deployments.lanes import resume_here
 from deployments.preparation import prepared_runtime
@@ -57,15 +58,13 @@ def run_api(
         stop.set()
 
     service = ApiService(settings, options, on_ready=on_ready, seat=seat)
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        service.start()
-        while not stop.wait(0.5) and service.is_alive:
-            pass
-    finally:
-        service.stop()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with hearing_signals(end):
+        try:
+            service.start()
+            while not stop.wait(0.5) and service.is_alive:
+                pass
+        finally:
+            service.stop()
     service.raise_failure()
     if told[:1] == [signal.SIGINT]:
         raise KeyboardInterrupt

@@ -49,7 +49,6 @@ def serve(
     with running_parts(settings, prefect=lane == "flow", notify=say) as complete:
         # Only now: what the API imports takes half a second, and bad input is told before it.
         from deployments.api import ServeOptions, run_api
-        from deployments.fleet import run_fleet
 
         options = ServeOptions(
             host=host,
@@ -66,6 +65,8 @@ def serve(
         if processes == 1:
             run_api(complete, options, on_ready=announce)
         else:
+            from deployments.fleet import run_fleet
+
             run_fleet(complete, options, processes, on_ready=announce)
 
 

@@ -18,6 +18,7 @@ from types import FrameType
 
 from deployments.api import ServeOptions
 from deployments.api.service import demand_key, listening_socket, url_of
+from deployments.edge import hearing_signals
 from deployments.fleet.counts import SharedCounts, shared_memory
 from deployments.fleet.order import Order
 from deployments.fleet.place import Place
@@ -157,12 +158,8 @@ def _orders() -> Iterator[list[int]]:
     def tell(number: int, frame: FrameType | None) -> None:
         told.append(number)
 
-    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with hearing_signals(tell):
         yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

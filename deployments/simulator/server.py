@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import socket
 import threading
 import time
@@ -14,6 +13,7 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
+from deployments.edge import hearing_signals
 from deployments.simulator.app import API, create_app
 from deployments.simulator.charges import Charge
 from deployments.simulator.config import SimulatorConfig
@@ -61,19 +61,12 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.ask_to_end) for number in SIGNALS}
-        try:
+        with hearing_signals(self.ask_to_end):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def ask_to_end(self, number: int, frame: FrameType | None) -> None:
         """End at the next tick."""
         self.should_exit = True
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def listening_socket(port: int) -> socket.socket:
