@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString
 
@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed
 from models.errors import DatabaseFailed, InvalidConfiguration, SchemaOutdated
 from tasks.adapters.database_url import libpq_url, redacted
 from tasks.adapters.migrations import expected_schema
+from tasks.adapters.prepared import Lines, Parameters
 
 SERVER_VERSION_MIN = 150000
 CONNECT_TIMEOUT_S = 5
@@ -28,14 +29,13 @@ SESSION_SETTINGS = (
     " SET enable_seqscan = off; SET jit = off"
 )
 REPORT_SETTINGS = "SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on"
-Parameters = Sequence[Any] | Mapping[str, Any]  # Any: whatever psycopg adapts
 
 
 class Database:
     """A pool of connections in autocommit mode; every foreign error becomes DatabaseFailed."""
 
     def __init__(self, pool: AsyncConnectionPool[AsyncConnection[DictRow]]) -> None:
-        self._pool = pool
+        self._pool, self._lines = pool, Lines(pool)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
@@ -56,6 +56,22 @@ class Database:
         async with self.connection() as connection:
             return await (await connection.execute(query, parameters)).fetchall()
 
+    async def fetch_prepared(
+        self, query: LiteralString, parameters: Parameters = ()
+    ) -> list[DictRow]:
+        """Do as `fetch_all`, quicker, for a statement that is run again and again.
+
+        The server infers what its parameters are. One that is cancelled may still be carried out.
+        """
+        with translated_errors():
+            line = await self._lines.take()
+            if line is not None:
+                try:
+                    return await line.fetch_all(query, parameters)
+                finally:
+                    await self._lines.give_back(line)
+        return await self.fetch_all(query, parameters)
+
     async def fetch_one(self, query: LiteralString, parameters: Parameters = ()) -> DictRow | None:
         """Run one statement and return its first row, None where there is none."""
         async with self.connection() as connection:
@@ -69,7 +85,12 @@ class Database:
     async def drop_broken_connections(self) -> None:
         """Replace every pooled connection that a restart of the server has cut."""
         with translated_errors():
+            await self._lines.end_free()
             await self._pool.check()
+
+    async def close(self) -> None:
+        """Give back the connections that are kept for prepared statements."""
+        await self._lines.end_free()
 
 
 @asynccontextmanager
@@ -97,7 +118,11 @@ async def open_database(url: str, *, pool_max: int = POOL_MAX) -> AsyncIterator[
         open=False,
     )
     async with pool:
-        yield Database(pool)
+        database = Database(pool)
+        try:
+            yield database
+        finally:
+            await database.close()
 
 
 @contextmanager

@@ -28,7 +28,8 @@ from tenacity import (
 )
 
 from models.errors import DatabaseFailed
-from tasks.adapters.database import Database, Parameters
+from tasks.adapters.database import Database
+from tasks.adapters.prepared import Parameters
 
 TRIES_MAX = 3
 
@@ -47,7 +48,7 @@ class Calls:
     async def all(self, query: LiteralString, parameters: Parameters = ()) -> list[DictRow]:
         """Return all rows; retried as `one`."""
         try:
-            return await self.database.fetch_all(query, parameters)
+            return await self.database.fetch_prepared(query, parameters)
         except DatabaseFailed as error:  # tenacity only from here: it costs 0.1 ms a call
             if not _is_passing(error):
                 raise
@@ -59,7 +60,7 @@ class Calls:
             reraise=True,
         ):
             with attempt:
-                return await self.database.fetch_all(query, parameters)
+                return await self.database.fetch_prepared(query, parameters)
         raise AssertionError("tenacity neither returned nor raised")
 
     async def stubborn(self, query: LiteralString, parameters: Parameters = ()) -> DictRow:
