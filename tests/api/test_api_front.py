@@ -127,5 +127,15 @@ def test_head_without_end_is_refused(shared_api: RunningApi, endless: bytes) -> 
         assert client.get("/healthz").status_code == 200
 
 
+def test_head_and_body_of_an_answer_arrive_as_one(shared_api: RunningApi) -> None:
+    got = _talk(shared_api, HEALTH + b"\r\n")  # returns with the first piece that arrives
+    assert got.endswith(httpx.get(f"{shared_api.url}/healthz").content)
+
+
+def test_a_connection_closes_after_the_whole_answer(shared_api: RunningApi) -> None:
+    got = _talk(shared_api, HEALTH + b"Connection: close\r\n\r\n", answers=2)
+    assert got.endswith(httpx.get(f"{shared_api.url}/healthz").content)
+
+
 def test_two_host_headers_are_refused(shared_api: RunningApi) -> None:
     assert _talk(shared_api, HEALTH + b"Host: localhost\r\n\r\n").startswith(b"HTTP/1.1 400")
