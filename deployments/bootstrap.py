@@ -68,7 +68,11 @@ def _install(kind: str) -> None:
             UV.parent.parent,
             "uv",
         )
-    _run(UV, "pip", "sync", "--quiet", "--python", PYTHON, "--require-hashes", _lock(kind))
+    # the tests start hundreds of processes, each of which would compile Prefect where the
+    # environment says PYTHONDONTWRITEBYTECODE
+    compiled = ["--compile-bytecode"] if kind == "dev" else []
+    options = ["--quiet", "--python", PYTHON, "--require-hashes", *compiled]
+    _run(UV, "pip", "sync", *options, _lock(kind))
     _run(UV, "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "--editable", ROOT)
     STAMP.write_text(f"{kind} {_digest(kind)}")
 
