@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from deployments.api.options import ServeOptions
-from deployments.postgres import PostgresServer
+from deployments.postgres import PostgresServer, running_postgres
 from deployments.prefect_server import client_environment, running_prefect_server
 from deployments.simulator import RunningSimulator
 from tasks.adapters.settings import Settings
@@ -22,13 +22,13 @@ ASK = {"messages": [{"role": "user", "content": "Is the payment service up?"}]}
 
 
 @pytest.fixture(scope="module")
-def prefect_url(
-    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server on a PostgreSQL of its own: no other test has put a deployment there."""
     home = tmp_path_factory.mktemp("prefect of the api")
     settings = Settings(switchyard_home=home)
     with (
-        running_prefect_server(settings, postgres_server) as url,
+        running_postgres(home) as postgres,
+        running_prefect_server(settings, postgres) as url,
         pytest.MonkeyPatch.context() as m,
     ):
         for name, value in client_environment(
