@@ -137,5 +137,8 @@ BEGIN
         selection_id := NULL;
         sent := false;
         blocking := ledger.full_budgets(budgets, holds);
+        IF blocking = '[]' THEN  -- room came back since: what had none is named all the same
+            blocking := ledger.full_budgets(ARRAY[budgets[held + 1]], ARRAY['Infinity'::numeric]);
+        END IF;
     END IF;
 END $$;

@@ -142,3 +142,33 @@ async def test_bill_is_booked_once_when_many_settle_it(crowd: Ledger, hold, budg
     assert sorted(answer.state for answer in answers) == ["already_settled"] * 31 + ["settled"]
     (state,) = await crowd.budgets()
     assert (state.spent_amount, state.reserved_amount) == (Decimal("0.004"), 0)
+
+
+async def test_a_refusal_names_its_budget_though_room_came_back_before_it_looked(
+    crowd: Ledger, database: Database, hold, budget
+) -> None:
+    await crowd.set_budget(budget("0.01"))
+    filling = hold()
+    held = await crowd.reserve(filling)
+    assert isinstance(held, Reserved)
+    await database.execute("CREATE SEQUENCE refused")
+    await database.execute(  # the refused entry goes after the limit was found full
+        "CREATE FUNCTION stop_here() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " PERFORM nextval('refused'), pg_advisory_xact_lock(7); RETURN OLD; END $$"
+    )
+    await database.execute(
+        "CREATE TRIGGER stop BEFORE DELETE ON model_selections"
+        " FOR EACH ROW EXECUTE FUNCTION stop_here()"
+    )
+    async with database.connection() as other, other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock(7)")
+        refused = asyncio.create_task(crowd.reserve(hold()))
+        while not await database.fetch_one("SELECT 1 AS one FROM refused WHERE is_called"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert await crowd.release(held.selection_id, filling.token, outcome="cancelled")
+    answer = await refused
+    assert isinstance(answer, Rejected)
+    assert [(b.budget, b.remaining_usd) for b in answer.blocking] == [
+        ("global daily", Decimal("0.01"))
+    ]
+    assert (await crowd.audit()).is_clean
