@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import signal
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -30,13 +33,44 @@ from tests.bench import Bench, Collected
 
 TEMPLATE = "switchyard_template"
 PREPARED = "switchyard_prepared"
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES_MIN = 4 << 30
 REPLAYED = pytest.StashKey[list[int]]()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C reach the commands of tests: a run in the background hands on to ignore it."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if hasattr(config, "workerinput"):
+        signal.signal(signal.SIGINT, _interrupt_once)
+    elif signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt_once(*_: object) -> None:
+    """End the tests; execnet's second signal must not cut short the end of what they started.
+
+    Commands of tests get the default back, as every handler goes with `exec`.
+    """
+    signal.signal(signal.SIGINT, lambda *_: None)
+    raise KeyboardInterrupt
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.workermanage import NodeManager
+
+    from tests.parallel import ByFile
+
+    NodeManager.EXIT_TIMEOUT = 15  # s to end servers in after Ctrl-C, as long as execnet waits
+    config.option.loadscopereorder = False  # which would begin the files with most tests first
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        from tests.parallel import longest_first
+
+        longest_first(items)
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +80,21 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """One server for the whole session, below a path with a space."""
-    with running_postgres(tmp_path_factory.mktemp("switchyard home")) as server:
+    """One server for the whole session (of each worker), below a path with a space."""
+    with _quick_folder(tmp_path_factory) as folder, running_postgres(folder) as server:
         server.ensure_database(TEMPLATE)
         upgrade_database(server.url(TEMPLATE))
         yield server
+
+
+@contextlib.contextmanager
+def _quick_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is room: a database for every test is many small files."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN:
+        with tempfile.TemporaryDirectory(prefix="switchyard tests ", dir=MEMORY) as folder:
+            yield Path(folder)
+    else:
+        yield tmp_path_factory.mktemp("switchyard home")
 
 
 @pytest.fixture
@@ -95,6 +139,18 @@ def pytest_terminal_summary(
 ) -> None:
     if replayed := sum(config.stash.get(REPLAYED, [])):
         terminalreporter.write_line(f"replayed {replayed} decisions of this run: all identical")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a parallel worker hand its count to the process that writes the summary."""
+    if (handed_on := getattr(session.config, "workeroutput", None)) is not None:
+        handed_on["replayed"] = session.config.stash.get(REPLAYED, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    replayed = getattr(node, "workeroutput", {}).get("replayed", [])
+    node.config.stash.setdefault(REPLAYED, []).extend(replayed)
 
 
 @pytest.fixture

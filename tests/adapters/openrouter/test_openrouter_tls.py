@@ -186,7 +186,11 @@ async def proxy():
         writer.close()
 
     async def connected(reader, writer):
-        told.append(await reader.readuntil(b"\r\n\r\n"))
+        try:
+            told.append(await reader.readuntil(b"\r\n\r\n"))
+        except asyncio.IncompleteReadError:  # the client gave up before it had asked
+            writer.close()
+            return
         writer.write(says["answer"])
         if b" 200 " in says["answer"]:
             port = int(told[-1].split(b" ")[1].rpartition(b":")[2])

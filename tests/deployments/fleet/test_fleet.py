@@ -141,7 +141,7 @@ async def test_killed_process_costs_the_others_nothing_and_the_ledger_no_cent(
         pids = [fleet.served_by()[_port_of(await one.get("/healthz"))] for one in clients]
         counted = _counted((await clients[0].get("/metrics")).text, CHAT)
         work = [asyncio.create_task(_keep_asking(one)) for one in clients]
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.7)  # between two answers, which take 0.2 s each
         killed = fleet.members[0]
         os.kill(killed, signal.SIGKILL)
         failed = await asyncio.gather(*work)
@@ -151,7 +151,8 @@ async def test_killed_process_costs_the_others_nothing_and_the_ledger_no_cent(
     assert [bad for bad, pid in zip(failed, pids, strict=True) if pid != killed] == [0] * 4
     assert [bad for bad, pid in zip(failed, pids, strict=True) if pid == killed] == [1] * 4
     assert "was killed by SIGKILL; another one is started in" in fleet.log.read_text()
-    assert _counted(metrics, CHAT) >= counted + 8 * ASKED - 4  # what the dead one counted stays
+    # what the dead one counted stays; an answer of each connection may be out but not yet counted
+    assert _counted(metrics, CHAT) >= counted + 8 * ASKED - 8
     assert "\nswitchyard_http_requests_running 1.0" in metrics  # what it had under way does not
     await _compare_with_the_charges(fleet)
 
