@@ -38,6 +38,7 @@ class Line:
         self._result: PGresult | None = None
         self._answer: asyncio.Future[PGresult] | None = None
         self._is_sending = False  # and waits for the socket to take the rest
+        self._is_listening = True
         self._loop.add_reader(self._socket, self._read)
 
     @property
@@ -56,8 +57,7 @@ class Line:
 
     async def end(self) -> None:
         """Leave the connection, closed where a statement still runs: the server ends that one."""
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._stop_listening()
         if not self.is_idle:
             await self.connection.close()
 
@@ -114,12 +114,18 @@ class Line:
 
     def _lose(self, error: psycopg.Error) -> None:
         """End with what the server said last, which says more than that it is gone."""
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._stop_listening()
         if self._result is not None:
             self._end()
         elif self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
+
+    def _stop_listening(self) -> None:
+        """Stop once: a lost connection's socket is closed, and its number may be another's."""
+        if self._is_listening:
+            self._is_listening = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
 
     def _rows(self, result: PGresult) -> list[DictRow]:
         names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
@@ -146,11 +152,13 @@ class Lines:
         if self._count >= self._max:
             return None
         self._count += 1
+        connection = None
         try:
-            return Line(await self._pool.getconn())
-        except BaseException:
-            self._count -= 1
-            raise
+            connection = await self._pool.getconn()
+        finally:
+            if connection is None:
+                self._count -= 1
+        return Line(connection)
 
     async def give_back(self, line: Line) -> None:
         """Keep a line for the next statement, or end it where it is lost or left busy."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import uuid
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -103,6 +105,27 @@ async def test_a_connection_cut_while_nobody_used_it_costs_no_statement(
     assert after != before
 
 
+async def test_the_end_of_a_lost_line_leaves_who_has_its_socket_number_alone(
+    database: Database,
+) -> None:
+    await database.fetch_prepared(PID)
+    (line,) = database._lines._free
+    number = line._socket
+    await database.execute("SELECT pg_terminate_backend(%s)", (line.connection.info.backend_pid,))
+    await asyncio.sleep(0.1)
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    with ExitStack() as stack:
+        ends: dict[int, socket.socket] = {}  # and their other ends
+        while number not in ends:
+            one, other = (stack.enter_context(end) for end in socket.socketpair())
+            ends |= {one.fileno(): other, other.fileno(): one}
+        loop.add_reader(number, heard.set)
+        await database.drop_broken_connections()
+        ends[number].send(b"x")
+        await asyncio.wait_for(heard.wait(), 5)
+        loop.remove_reader(number)
+
+
 async def test_a_statement_that_is_cut_fails_with_what_the_server_said(database: Database) -> None:
     (before,) = await database.fetch_prepared(PID)
     cut = asyncio.create_task(database.fetch_prepared("SELECT pg_sleep(4)"))
@@ -162,8 +185,9 @@ async def test_a_line_given_back_to_the_pool_can_be_one_again(database_url: str)
         for _ in range(3):
             pids += await database.fetch_prepared(PID)
             await database.drop_broken_connections()
-        assert pids[0] in await database.fetch_all(PID)
         assert len({row["pid"] for row in pids}) <= 2
+        query = "SELECT pid FROM pg_stat_activity WHERE pid = %s"
+        assert await database.fetch_all(query, (pids[0]["pid"],)) == [pids[0]]
 
 
 async def test_closing_the_database_closes_its_lines_without_a_word(
